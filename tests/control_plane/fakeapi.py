@@ -191,7 +191,10 @@ class FakeApi:
     def update(self, gvr: GVR, obj: Obj) -> Obj:
         """Replaces everything, status too."""
         where = _Where(gvr.group, gvr.version, gvr.resource, meta.namespace_of(obj), meta.name_of(obj))
-        return self._write(where, copy.deepcopy(obj))
+        old = self._get(where)
+        kept = _pick(old["metadata"], "uid", "creationTimestamp", "generation")
+        new = copy.deepcopy({**_pick(old, "kind", "apiVersion"), **obj})
+        return self._write(where, {**new, "metadata": {**kept, **new["metadata"]}})
 
     def delete(self, gvr: GVR, name: str, namespace: str = "") -> None:
         self._remove(_Where(gvr.group, gvr.version, gvr.resource, namespace, name))

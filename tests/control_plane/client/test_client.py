@@ -157,6 +157,7 @@ async def test_watch_resumes_without_gap_or_double() -> None:
     client = api.client(clock=clock)
     start = (await client.list(CONFIGMAPS)).resource_version
     seen: list[str] = []
+
     async def follow() -> None:
         async with aclosing(client.watch(CONFIGMAPS, resource_version=start)) as events:
             async for event in events:
