@@ -88,11 +88,14 @@ def _build_into(target: Path) -> None:
 
 def _compile(directory: Path) -> None:
     from control_plane.api import schema_table, sources
+    from control_plane.api.openapi import documents
+    from control_plane.api.registry import Registry
 
     definitions = sources.definitions()
     messages = sources.protobuf_messages()
     table = schema_table.compile_table(definitions, messages)
     (directory / "schema.json").write_bytes(orjson.dumps(table))
+    documents.write(directory / "openapi", Registry.builtin(), definitions)
 
 
 def _replace(staging: Path, target: Path) -> None:
