@@ -22,6 +22,8 @@ class Network(Protocol):
     name: str  # "netns", "loopback"
     node_ip: str  # the node's InternalIP
     pod_cidr: str
+    host_netns_path: str | None  # what a pod with hostNetwork joins: the node's namespace; None: the host's
+    lifeline_pid: int  # the process that keeps the namespaces alive; pods end with it. 0: there is none
 
     async def start(self) -> None:
         """Set up the node's side; idempotent, so that a restarted agent finds what is there."""
@@ -39,8 +41,9 @@ class Network(Protocol):
     async def listen(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
         """A bound (TCP: listening), non-blocking socket on the node's side. Raises OSError."""
 
-    async def connect(self, address: str, port: int, kind: socket.SocketKind, source: str = "",
-                      timeout_s: float = 5.0) -> socket.socket:
+    async def connect(
+        self, address: str, port: int, kind: socket.SocketKind, source: str = "", timeout_s: float = 5.0
+    ) -> socket.socket:
         """A connected, non-blocking socket whose origin is the node's side. Raises OSError."""
 
     async def accept_local(self, cidr: str) -> None:

@@ -20,7 +20,7 @@ class RuntimeError_(Exception):
     ├── NotFound           no such sandbox or container
     ├── CreateError        the container's configuration cannot be carried out (reason CreateContainerError)
     ├── StartError         the process cannot be started: missing binary, no permission (reason StartError)
-    ├── ImageError         the image cannot be had; `reason` is ErrImagePull or ErrImageNeverPull or InvalidImageName
+    ├── ImageError         the image cannot be had; `reason` is ErrImagePull, ErrImageNeverPull, InvalidImageName
     └── ExecTimeout        exec_sync's time is up; the process has been killed
     """
 

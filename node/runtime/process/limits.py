@@ -1,0 +1,123 @@
+"""Resources of a container as control-group settings where groups can be made, else as rlimits.
+
+A group is made only for a container with a limit: most pods of a development cluster have none, and each
+group costs a directory per controller. With rlimits, memory is RLIMIT_DATA (private writable memory; not
+RLIMIT_AS, which runtimes that reserve address space would trip over): the program sees a failed allocation
+instead of being killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from node.runtime.interface import Resources
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+MIN_SHARES = 2  # what the kubelet sets for a container without a CPU request
+NO_PLAN: dict[str, Any] = {"directories": [], "settings": [], "oom": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Limiter:
+    version: int  # 2, 1, or 0: no groups can be made
+    memory: Path = CGROUP_ROOT
+    cpu: Path = CGROUP_ROOT
+
+    @property
+    def explanation(self) -> str:
+        return f"cgroup v{self.version}" if self.version else "rlimits (control groups are not writable)"
+
+    def plan(self, container_id: str, resources: Resources) -> dict[str, Any]:
+        limited = resources.memory_limit_bytes or resources.cpu_quota_us or resources.cpu_shares > MIN_SHARES
+        if not self.version or not limited:
+            return NO_PLAN
+        return (_plan_v2 if self.version == 2 else _plan_v1)(self, container_id, resources)
+
+    def rlimits(self, resources: Resources) -> dict[str, int]:
+        limits = {"RLIMIT_CORE": 0}
+        if not self.version and resources.memory_limit_bytes:
+            limits["RLIMIT_DATA"] = resources.memory_limit_bytes
+        return limits
+
+
+def _plan_v1(limiter: Limiter, container_id: str, resources: Resources) -> dict[str, Any]:
+    memory, cpu = limiter.memory / container_id, limiter.cpu / container_id
+    settings = []
+    if resources.memory_limit_bytes:
+        settings.append((memory / "memory.limit_in_bytes", resources.memory_limit_bytes))
+    if resources.cpu_shares > MIN_SHARES:
+        settings.append((cpu / "cpu.shares", resources.cpu_shares))
+    if resources.cpu_quota_us > 0:
+        settings.append((cpu / "cpu.cfs_period_us", resources.cpu_period_us))
+        settings.append((cpu / "cpu.cfs_quota_us", resources.cpu_quota_us))
+    return _as_plan([memory, cpu], settings, memory / "memory.oom_control")
+
+
+def _plan_v2(limiter: Limiter, container_id: str, resources: Resources) -> dict[str, Any]:
+    group = limiter.memory / container_id
+    settings: list[tuple[Path, object]] = []
+    if resources.memory_limit_bytes:
+        settings.append((group / "memory.max", resources.memory_limit_bytes))
+        settings.append((group / "memory.swap.max", 0))
+        settings.append((group / "memory.oom.group", 1))
+    if resources.cpu_shares > MIN_SHARES:
+        settings.append((group / "cpu.weight", weight_of(resources.cpu_shares)))
+    if resources.cpu_quota_us > 0:
+        settings.append((group / "cpu.max", f"{resources.cpu_quota_us} {resources.cpu_period_us}"))
+    return _as_plan([group], settings, group / "memory.events")
+
+
+def weight_of(shares: int) -> int:
+    """cgroup v1 shares (2..262144) to v2 weight (1..10000), as runc and the kubelet convert them."""
+    return 1 + (max(shares, 2) - 2) * 9999 // 262142
+
+
+def _as_plan(directories: list[Path], settings: list[tuple[Path, Any]], oom: Path) -> dict[str, Any]:
+    return {
+        "directories": [str(directory) for directory in directories],
+        "settings": [[str(path), str(value)] for path, value in settings],
+        "oom": str(oom),
+        "procs": [str(directory / "cgroup.procs") for directory in directories],
+    }
+
+
+def detect(owner: Path) -> Limiter:
+    """What this process may do; `owner` (the runtime's directory) names its groups."""
+    name = "balsa-" + hashlib.sha256(str(owner).encode()).hexdigest()[:12]
+    with contextlib.suppress(OSError):
+        if (CGROUP_ROOT / "cgroup.controllers").exists():
+            return _detect_v2(name)
+        return _detect_v1(name)
+    return Limiter(0)
+
+
+def _detect_v1(name: str) -> Limiter:
+    own = _own_groups()
+    memory = CGROUP_ROOT / "memory" / own["memory"].lstrip("/") / name
+    cpu = CGROUP_ROOT / "cpu" / own["cpu"].lstrip("/") / name
+    for group in (memory, cpu):
+        group.mkdir(exist_ok=True)
+        group.rmdir()
+    return Limiter(1, memory, cpu)
+
+
+def _detect_v2(name: str) -> Limiter:
+    """A sibling of our own group: a group that has processes cannot hand controllers to its children."""
+    own = CGROUP_ROOT / _own_groups()[""].lstrip("/")
+    group = (own.parent if own != CGROUP_ROOT else own) / name
+    group.mkdir(exist_ok=True)
+    (group / "cgroup.subtree_control").write_text("+memory +cpu")
+    return Limiter(2, group, group)
+
+
+def _own_groups() -> dict[str, str]:
+    found = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            found[controller] = path
+    return found

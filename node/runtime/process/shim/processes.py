@@ -1,0 +1,187 @@
+"""What a shim does to processes: start a container, run a command in one, signal, kill.
+
+A process that is the first of its PID namespace never sees a signal it has no handler for: the kernel drops it
+(pid_namespaces(7)). Elsewhere the default action would have ended it. `signal_or_default` carries out that
+default action, so that a program without a handler ends on SIGTERM instead of after the grace period.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+from typing import Any
+
+from node import linux
+from node.runtime.process.shim import launch
+from node.runtime.process.shim.container import Container
+from node.runtime.process.shim.launch import LaunchError
+
+CLONE_PARENT = 0x8000
+START_TIMEOUT_MS = 30_000
+IGNORED_BY_DEFAULT = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
+MAX_WALK = 4096  # processes looked at when killing a tree
+
+
+def start_container(container: Container, shm: str, pause_pid: int) -> int:
+    """Start the container's first process and return its pid; raises LaunchError."""
+    spec = container.spec
+    stdio = container.open_pipes()
+    reader, status = os.pipe()
+
+    def child() -> None:
+        launch.run_child(status, lambda: launch.container_steps(spec, container.directory, shm, stdio))
+
+    try:
+        if not spec["isolated"]:
+            pid = _fork(child)
+        elif pause_pid or spec["host_pid"]:
+            pid = _fork_inside(pause_pid, linux.CLONE_NEWNS, child, ("pid",))
+        else:
+            pid = linux.fork_into(linux.CLONE_NEWNS | linux.CLONE_NEWPID)
+            if pid == 0:
+                child()
+    finally:
+        for fd in (status, *stdio):
+            os.close(fd)
+    _await_exec(reader, pid)
+    return pid
+
+
+def start_exec(container: Container, request: dict[str, Any], stdio: tuple[int, int, int]) -> int:
+    """Run a command inside a running container and return its pid; raises LaunchError."""
+    spec = container.spec | {"argv": request["argv"], "tty": request["tty"]}
+    reader, status = os.pipe()
+
+    def child() -> None:
+        launch.run_child(status, lambda: launch.exec_steps(spec, stdio))
+
+    try:
+        if spec["isolated"]:
+            pid = _fork_inside(container.pid, 0, child, launch.NAMESPACES_OF_CONTAINER, spec)
+        else:
+            pid = _fork(child)
+    finally:
+        os.close(status)
+    _await_exec(reader, pid)
+    return pid
+
+
+def start_pause() -> int:
+    """The first process of a PID namespace shared by the pod's containers; it reaps what they leave."""
+    pid = linux.fork_into(linux.CLONE_NEWPID)
+    if pid == 0:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        os.closerange(0, 1024)
+        while True:
+            signal.pause()
+    return pid
+
+
+def _fork(child: Any) -> int:
+    pid = os.fork()
+    if pid == 0:
+        child()
+    return pid
+
+
+def _fork_inside(
+    target: int, flags: int, child: Any, names: tuple[str, ...], spec: dict[str, Any] | None = None
+) -> int:
+    """Fork a child of ours that lives in the namespaces of process `target`.
+
+    Only a process's children move to another PID namespace, so a short-lived helper enters and forks for us,
+    with CLONE_PARENT: what it forks is our child and not its own.
+    """
+    reader, writer = os.pipe()
+    helper = os.fork()
+    if helper == 0:
+        try:
+            if spec is not None:
+                launch.join_cgroups(spec)
+            if target:
+                launch.enter_namespaces(target, names)
+            pid = linux.fork_into(flags | CLONE_PARENT)
+            if pid == 0:
+                child()
+            os.write(writer, str(pid).encode())
+        except BaseException as error:
+            os.write(writer, f"{error}".encode()[:512])
+        finally:
+            os._exit(0)
+    os.close(writer)
+    answer = os.read(reader, 1024).decode()
+    os.close(reader)
+    if not answer.isdigit():
+        raise LaunchError("CreateError", f"cannot enter the container: {answer or 'it has ended'}")
+    return int(answer)
+
+
+def _await_exec(reader: int, pid: int) -> None:
+    try:
+        if not select.select([reader], [], [], START_TIMEOUT_MS / 1000)[0]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            raise LaunchError("StartError", f"not started after {START_TIMEOUT_MS / 1000:.0f} s")
+        message = os.read(reader, 8192)
+    finally:
+        os.close(reader)
+    if message:
+        report = json.loads(message)
+        raise LaunchError(report["kind"], report["error"])
+
+
+def signal_or_default(container: Container, number: int) -> None:
+    """Send a signal to the container's first process; see the module's docstring."""
+    if container.spec["isolated"] and number != signal.SIGKILL and _would_be_dropped(container.pid, number):
+        container.killed_for = number
+        number = signal.SIGKILL
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(container.pid, number)
+
+
+def _would_be_dropped(pid: int, number: int) -> bool:
+    if number in IGNORED_BY_DEFAULT or number in (signal.SIGSTOP, signal.SIGTSTP):
+        return False
+    masks = {}
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith(("SigBlk", "SigIgn", "SigCgt")):
+                masks[line[:6]] = int(line.split()[1], 16)
+    bit = 1 << (number - 1)
+    return bool(masks) and not any(mask & bit for mask in masks.values())
+
+
+def kill_everything(container: Container) -> None:
+    """SIGKILL the first process and, where no PID namespace does that for us, all that came from it."""
+    victims = [container.pid]
+    if not container.spec["isolated"] or container.spec["host_pid"] or container.spec["share_pid"]:
+        victims += descendants(container.pid)
+    for pid in victims:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def descendants(root: int) -> list[int]:
+    """Children of children, and members of the session, by /proc."""
+    parents: dict[int, tuple[int, int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and len(parents) < MAX_WALK:
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+                parents[int(name)] = (int(fields[1]), int(fields[3]))
+    found = [pid for pid, (_, session) in parents.items() if session == root and pid != root]
+    grown = True
+    while grown:
+        more = [
+            pid
+            for pid, (parent, _) in parents.items()
+            if pid not in found and (parent == root or parent in found) and pid != root
+        ]
+        found += more
+        grown = bool(more)
+    return found

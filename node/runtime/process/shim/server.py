@@ -1,0 +1,295 @@
+"""The pod's shim: one single-threaded loop over its socket, its children's pipes and their deaths.
+
+Requests and answers are one JSON object per message of a SOCK_SEQPACKET connection:
+
+    start {cid}                          -> {status}                  when the program runs (exec succeeded)
+    stop {cid, signal, timeout_s}        -> {status}                  when the container has ended
+    signal {cid, signal}                 -> {}
+    exec {cid, argv, tty} + 3 fds        -> {exit_code}               when it has ended; hanging up kills it
+    forget {cid}                         -> {}                        an ended container leaves the table
+    subscribe {}                         -> {status: ...} for every container now and after each change
+    shutdown {}                          -> {}                        kill everything and exit
+
+or {kind, error}. The shim ends with `shutdown`, with its lifeline (the process that holds the cluster's
+namespaces: without it the pod has no network), or with SIGTERM; its containers never outlive it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import time
+from typing import Any
+
+from node.runtime.process.shim import cgroups, processes
+from node.runtime.process.shim.container import Container
+from node.runtime.process.shim.launch import LaunchError
+
+MAX_MESSAGE_BYTES = 128 * 1024
+MAX_CLIENTS = 256
+KILL_WAIT_S = 5.0  # for what was sent SIGKILL to be gone, at shutdown
+
+
+class Refused(Exception):
+    """Answered to the client as {kind, error}."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Shim:
+    def __init__(self, directory: str, listener: socket.socket, pause_pid: int, lifeline: int) -> None:
+        self.directory = directory
+        self.listener = listener
+        self.pause_pid = pause_pid
+        self.lifeline = lifeline
+        self.containers: dict[str, Container] = {}
+        self.execs: dict[int, tuple[socket.socket, str]] = {}  # pid -> who waits, container
+        self.stops: list[tuple[socket.socket, str]] = []  # who waits for which container's end
+        self.deadlines: dict[str, float] = {}  # container -> when SIGKILL is due
+        self.clients: set[socket.socket] = set()
+        self.subscribers: set[socket.socket] = set()
+        self.selector = selectors.DefaultSelector()
+        self.stopping = False
+
+    def run(self) -> None:
+        wake_reader, wake_writer = os.pipe()
+        os.set_blocking(wake_writer, False)
+        os.set_blocking(wake_reader, False)
+        signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stopping", True))
+        register = self.selector.register
+        register(wake_reader, selectors.EVENT_READ, lambda: self._drain(wake_reader))
+        register(self.listener, selectors.EVENT_READ, self._accept)
+        if self.lifeline >= 0:
+            register(self.lifeline, selectors.EVENT_READ, lambda: setattr(self, "stopping", True))
+        self._reap()
+        while not self.stopping:
+            for key, _ in self.selector.select(self._next_deadline_s()):
+                key.data()
+            self._kill_overdue()
+        self._shut_down()
+
+    # clients
+
+    def _accept(self) -> None:
+        client, _ = self.listener.accept()
+        if len(self.clients) >= MAX_CLIENTS:
+            client.close()
+            return
+        self.clients.add(client)
+        self.selector.register(client, selectors.EVENT_READ, lambda: self._receive(client))
+
+    def _receive(self, client: socket.socket) -> None:
+        fds: list[int] = []
+        try:
+            message, fds, _, _ = socket.recv_fds(client, MAX_MESSAGE_BYTES, 3)
+            for fd in fds:
+                os.set_inheritable(fd, False)
+            if not message:
+                self._hang_up(client)
+                return
+            request = json.loads(message)
+            handler = getattr(self, "_do_" + request["op"])
+            answer = handler(client, request, fds)
+            if answer is not None:
+                self._answer(client, answer)
+        except (Refused, LaunchError) as error:
+            self._answer(client, {"kind": error.kind, "error": str(error)})
+        except ConnectionError:
+            self._hang_up(client)
+        except Exception as error:
+            self._answer(client, {"kind": "Internal", "error": f"{type(error).__name__}: {error}"})
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _answer(self, client: socket.socket, message: dict[str, Any]) -> None:
+        if client not in self.clients:
+            return
+        try:
+            client.send(json.dumps(message).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError:  # gone, or so slow that its buffer is full: it will connect again and be told all
+            self._hang_up(client)
+
+    def _hang_up(self, client: socket.socket) -> None:
+        if client not in self.clients:
+            return
+        self.clients.discard(client)
+        self.subscribers.discard(client)
+        self.selector.unregister(client)
+        client.close()
+        self.stops = [(waiting, cid) for waiting, cid in self.stops if waiting is not client]
+        for pid, (waiting, _) in list(self.execs.items()):
+            if waiting is client:
+                for victim in (*processes.descendants(pid), pid):
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(victim, signal.SIGKILL)
+
+    # requests
+
+    def _container(self, request: dict[str, Any]) -> Container:
+        try:
+            return self.containers[request["cid"]]
+        except KeyError:
+            raise Refused("NotFound", f"no container {request['cid']}") from None
+
+    def _do_start(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        cid = request["cid"]
+        if cid in self.containers:
+            raise Refused("StartError", f"container {cid} has been started before")
+        container = Container(f"{self.directory}/containers/{cid}")
+        self.containers[cid] = container
+        try:
+            cgroups.create(container.spec["cgroups"])
+            pid = processes.start_container(container, self.directory + "/shm", self.pause_pid)
+        except (LaunchError, OSError) as error:
+            message = str(error)
+            container.failed_to_start(message)
+            cgroups.remove(container.spec["cgroups"])
+            self._publish(container)
+            raise Refused(getattr(error, "kind", "CreateError"), message) from error
+        container.started(pid)
+        for reader in container.readers:
+            self.selector.register(reader, selectors.EVENT_READ, self._reader(container, reader))
+        self._publish(container)
+        return {"status": container.status}
+
+    def _do_stop(
+        self, client: socket.socket, request: dict[str, Any], fds: list[int]
+    ) -> dict[str, Any] | None:
+        container = self._container(request)
+        if not container.running:
+            return {"status": container.status}
+        self.stops.append((client, container.id))
+        deadline = time.monotonic() + request["timeout_s"]
+        self.deadlines[container.id] = min(deadline, self.deadlines.get(container.id, deadline))
+        if request["timeout_s"] > 0:
+            processes.signal_or_default(container, request["signal"])
+        return None
+
+    def _do_signal(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        container = self._container(request)
+        if container.running:
+            processes.signal_or_default(container, request["signal"])
+        return {}
+
+    def _do_exec(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
+        container = self._container(request)
+        if not container.running:
+            raise Refused("NotRunning", "the container is not running")
+        if len(fds) != 3:
+            raise Refused("Internal", "exec needs three file descriptors")
+        pid = processes.start_exec(container, request, (fds[0], fds[1], fds[2]))
+        self.execs[pid] = (client, container.id)
+
+    def _do_forget(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        container = self.containers.get(request["cid"])
+        if container is not None and container.running:
+            raise Refused("Running", "the container is running")
+        self.containers.pop(request["cid"], None)
+        return {}
+
+    def _do_subscribe(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
+        self.subscribers.add(client)
+        for container in self.containers.values():
+            self._answer(client, {"status": container.status})
+        self._answer(client, {"synced": True})
+
+    def _do_shutdown(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
+        self._shut_down()
+        self._answer(client, {})
+        self.stopping = True
+
+    # children
+
+    def _reader(self, container: Container, fd: int) -> Any:
+        def ready() -> None:
+            container.read(fd)
+            if fd not in container.readers:
+                self.selector.unregister(fd)
+
+        return ready
+
+    def _drain(self, wake_reader: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake_reader, 4096)
+        self._reap()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._ended(pid, status)
+
+    def _ended(self, pid: int, status: int) -> None:
+        if pid in self.execs:
+            client, _ = self.execs.pop(pid)
+            code = os.waitstatus_to_exitcode(status)
+            self._answer(client, {"exit_code": 128 - code if code < 0 else code})
+            return
+        for container in self.containers.values():
+            if container.running and container.pid == pid:
+                self._container_ended(container, status)
+                return
+        if pid == self.pause_pid:
+            self.stopping = True
+        # Anything else is an orphan of a container, or a helper that has done its work.
+
+    def _container_ended(self, container: Container, status: int) -> None:
+        if not container.spec["isolated"]:
+            processes.kill_everything(container)
+        for fd in container.readers:
+            self.selector.unregister(fd)
+        container.exited(status, cgroups.oom_killed(container.spec["cgroups"]))
+        cgroups.remove(container.spec["cgroups"])
+        self.deadlines.pop(container.id, None)
+        self._publish(container)
+        waiting = [client for client, cid in self.stops if cid == container.id]
+        self.stops = [(client, cid) for client, cid in self.stops if cid != container.id]
+        for client in waiting:
+            self._answer(client, {"status": container.status})
+
+    def _publish(self, container: Container) -> None:
+        for client in list(self.subscribers):
+            self._answer(client, {"status": container.status})
+
+    # time and end
+
+    def _next_deadline_s(self) -> float | None:
+        if not self.deadlines:
+            return None
+        return max(min(self.deadlines.values()) - time.monotonic(), 0.0)
+
+    def _kill_overdue(self) -> None:
+        now = time.monotonic()
+        for cid, deadline in list(self.deadlines.items()):
+            if deadline <= now:
+                del self.deadlines[cid]
+                if self.containers[cid].running:
+                    processes.kill_everything(self.containers[cid])
+
+    def _shut_down(self) -> None:
+        running = [container for container in self.containers.values() if container.running]
+        for container in running:
+            processes.kill_everything(container)
+        deadline = time.monotonic() + KILL_WAIT_S
+        while any(container.running for container in running) and time.monotonic() < deadline:
+            signal.sigtimedwait((signal.SIGCHLD,), 0.01)
+            self._reap()
+        if self.pause_pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pause_pid, signal.SIGKILL)
+        for pid in processes.descendants(os.getpid()):  # orphans that were handed to us
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
