@@ -1,0 +1,125 @@
+"""Puts the authenticators together from the server's options."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from certs.serviceaccount import load_private_key, load_public_keys
+from control_plane.apiserver.admission.interface import Reader
+from control_plane.apiserver.authn.anonymous import AnonymousAuthenticator
+from control_plane.apiserver.authn.bearer import BearerAuthenticator
+from control_plane.apiserver.authn.bootstrap_token import BootstrapTokenAuthenticator
+from control_plane.apiserver.authn.front_proxy import FrontProxyAuthenticator, FrontProxyHeaders
+from control_plane.apiserver.authn.interface import Authenticator, TokenAuthenticator
+from control_plane.apiserver.authn.service_account_tokens import ServiceAccountAuthenticator
+from control_plane.apiserver.authn.token_file import TokenFileAuthenticator, parse_token_file
+from control_plane.apiserver.authn.token_issuer import TokenIssuer, TokenRequests
+from control_plane.apiserver.authn.token_signatures import TokenSignatures
+from control_plane.apiserver.authn.union import UnionAuthenticator
+from control_plane.apiserver.authn.x509 import X509Authenticator, load_authorities
+
+DEFAULT_ISSUER = "https://kubernetes.default.svc"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationOptions:
+    """The fields are kube-apiserver's flags of the same name."""
+
+    client_ca_file: Path | None = None
+    requestheader_client_ca_file: Path | None = None
+    requestheader_allowed_names: Sequence[str] = ()
+    requestheader_headers: FrontProxyHeaders = field(default_factory=FrontProxyHeaders)
+    service_account_key_files: Sequence[Path] = ()  # public keys; may hold several during a rotation
+    service_account_signing_key_file: Path | None = None
+    service_account_issuers: Sequence[str] = (DEFAULT_ISSUER,)  # the first one signs
+    service_account_max_token_expiration_s: int = 0
+    service_account_extend_token_expiration: bool = True
+    api_audiences: Sequence[str] = ()  # () means the issuers
+    token_auth_file: Path | None = None
+    enable_bootstrap_token_auth: bool = True
+    anonymous_auth: bool = True
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        return tuple(self.api_audiences or self.service_account_issuers)
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """What the apiserver needs of this package."""
+
+    authenticator: UnionAuthenticator  # every request: `await authenticate(request)` -> UserInfo | None (401)
+    tokens: BearerAuthenticator  # TokenReview: `await authenticate_token(token, audiences)`
+    token_requests: TokenRequests | None  # the `token` subresource; None without a signing key
+    public_keys: tuple[ec.EllipticCurvePublicKey, ...]  # for the OIDC documents
+    issuer: str
+
+
+def build_authenticator(
+    options: AuthenticationOptions, reader: Reader, clock: Callable[[], float] = time.time
+) -> Authentication:
+    """Reads the files of the options. Order as in kube-apiserver: front proxy, certificate, tokens,
+    anonymous."""
+    keys = _public_keys(options)
+    bearer = BearerAuthenticator(_token_authenticators(options, keys, reader, clock))
+    authenticators: list[Authenticator] = []
+    if options.requestheader_client_ca_file is not None:
+        authorities = load_authorities(options.requestheader_client_ca_file.read_bytes())
+        names, headers = options.requestheader_allowed_names, options.requestheader_headers
+        authenticators.append(FrontProxyAuthenticator(authorities, names, headers, clock))
+    if options.client_ca_file is not None:
+        authenticators.append(X509Authenticator(load_authorities(options.client_ca_file.read_bytes()), clock))
+    authenticators.append(bearer)
+    anonymous = AnonymousAuthenticator() if options.anonymous_auth else None
+    return Authentication(
+        UnionAuthenticator(authenticators, anonymous),
+        bearer,
+        _token_requests(options, reader, clock),
+        tuple(keys),
+        options.service_account_issuers[0],
+    )
+
+
+def _token_authenticators(
+    options: AuthenticationOptions,
+    keys: Sequence[ec.EllipticCurvePublicKey],
+    reader: Reader,
+    clock: Callable[[], float],
+) -> list[TokenAuthenticator]:
+    found: list[TokenAuthenticator] = []
+    if options.token_auth_file is not None:
+        found.append(TokenFileAuthenticator(parse_token_file(options.token_auth_file.read_text())))
+    if keys:
+        issuers, audiences = options.service_account_issuers, options.audiences
+        signatures = TokenSignatures(keys)
+        found.append(ServiceAccountAuthenticator(signatures, issuers, audiences, reader, clock))
+    if options.enable_bootstrap_token_auth:
+        found.append(BootstrapTokenAuthenticator(reader, clock))
+    return found
+
+
+def _public_keys(options: AuthenticationOptions) -> list[ec.EllipticCurvePublicKey]:
+    keys = [key for path in options.service_account_key_files for key in load_public_keys(path)]
+    if not keys and options.service_account_signing_key_file is not None:
+        keys = [load_private_key(options.service_account_signing_key_file).public_key()]
+    return keys
+
+
+def _token_requests(
+    options: AuthenticationOptions, reader: Reader, clock: Callable[[], float]
+) -> TokenRequests | None:
+    if options.service_account_signing_key_file is None:
+        return None
+    key = load_private_key(options.service_account_signing_key_file)
+    return TokenRequests(
+        TokenIssuer(key, options.service_account_issuers[0], clock),
+        options.audiences,
+        reader,
+        options.service_account_max_token_expiration_s,
+        options.service_account_extend_token_expiration,
+    )
