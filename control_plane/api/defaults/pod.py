@@ -14,10 +14,10 @@ _POD_SPEC = {
 _CONTAINER = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
 _PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 _HTTP_GET = {"path": "/", "scheme": "HTTP"}
-_FILE_MODE = {"defaultMode": 0o644}
+_FILE_MODE: Object = {"defaultMode": 0o644}
 _CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
-_VOLUMES: dict[str, dict[str, object]] = {
+_VOLUMES: dict[str, Object] = {
     "secret": _FILE_MODE,
     "configMap": _FILE_MODE,
     "downwardAPI": _FILE_MODE,
@@ -108,9 +108,9 @@ def _probe(probe: Object) -> None:
 def _volume(volume: Object) -> None:
     if len(volume) == 1 and "name" in volume:
         volume["emptyDir"] = {}
-    for source, values in _VOLUMES.items():
-        if source in volume:
-            fill(volume[source], values)
+    for kind, values in _VOLUMES.items():
+        if kind in volume:
+            fill(volume[kind], values)
     if "image" in volume:
         fill(volume["image"], {"pullPolicy": pull_policy(volume["image"].get("reference", ""))})
     for item in each(volume.get("downwardAPI") or {}, "items"):

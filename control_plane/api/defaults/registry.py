@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 Object = dict[str, Any]
@@ -35,7 +36,7 @@ def fill(obj: Object, values: Mapping[str, Any]) -> None:
     """Set what is missing or, for strings, empty."""
     for key, value in values.items():
         if key not in obj or (obj[key] == "" and isinstance(value, str)):
-            obj[key] = dict(value) if isinstance(value, dict) else value
+            obj[key] = deepcopy(value) if isinstance(value, dict | list) else value
 
 
 def struct(obj: Object, key: str) -> Object:
