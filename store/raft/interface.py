@@ -10,8 +10,8 @@ Contract of the pair:
   from the last snapshot), and is deterministic: no clock, no randomness. An error is a *result*, never an
   exception; an exception from `apply` stops the member.
 * A proposal may be made on any member; a follower hands it to the leader over the peer transport. The result
-  comes from the *local* state machine once the command is applied here, so a client that wrote through a member reads
-  its write from that member.
+  comes from the *local* state machine once the command is applied here, so a client that wrote through a member
+  reads its write from that member.
 * A proposal that ends in `ProposalDropped` or `NotLeader` was certainly not applied and never will be. One
   that ends in `OutcomeUnknown` may have been, or may still be. The engine never proposes twice.
 """

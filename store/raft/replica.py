@@ -1,0 +1,443 @@
+"""One member as a deterministic machine: inputs in, duties out, in the order of etcd's raft.
+
+    step      take inputs (connections, messages, proposals, time) and let the core act
+    sync      make new log entries and hard state durable: one fdatasync for all of it
+    complete  send what promised them, apply what is committed, answer
+
+`RaftNode` drives it from asyncio; a simulation drives it from a seed. It reads no clock but the injected one, draws
+no number but from the injected source, and touches no file but through the injected disk. Between `step` and
+`complete` nothing else may happen to it: then the leader, which counts itself for every entry, counts only what is
+synced.
+
+A leader's appends leave before its own sync (they promise nothing of its own), so that the disks of all members
+work at the same time; everything else waits for it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from store.component import logs
+from store.raft.adapter import Clock, Core
+from store.raft.codec import Message
+from store.raft.config import RaftConfig
+from store.raft.election import Candidacy, Electorate
+from store.raft.entry import Kind, unpack_change, unpack_commands
+from store.raft.install import Installer
+from store.raft.interface import MembershipError, RaftError, RaftStatus, Role, StateMachine
+from store.raft.log import FIRST
+from store.raft.membership import Membership
+from store.raft.prevote import Elections
+from store.raft.proposals import Proposals
+from store.raft.read_index import RETRY_HEARTBEATS, Reads
+from store.raft.replication import Replication
+from store.raft.requests import Requests
+from store.raft.snapshot import SnapshotMeta
+from store.raft.storage import Storage
+
+SWEEP_S = 0.05
+"""How often deadlines are looked at."""
+STALL_HEARTBEATS = 2
+"""A turn that comes so many heartbeats late tells that this process did not run, not that the others did not."""
+SESSION_BITS = 63
+
+_EARLY = frozenset({"append_entries", "snapshot_chunk"})
+
+_log = logs.get("store.raft")
+
+Input = tuple[int, Message | bool]
+"""A member's message; or that its connection is there (True) or gone (False)."""
+
+
+class Replica:
+    def __init__(
+        self,
+        config: RaftConfig,
+        storage: Storage,
+        machine: StateMachine,
+        send: Callable[[int, Message], bool],
+        clock: Clock,
+        rng: random.Random,
+        wake: Callable[[], None],
+    ) -> None:
+        self.membership = storage.membership
+        self.snapshot_index = storage.snapshot_index
+        self.on_members: Callable[[Membership], None] = lambda _: None
+        self.on_leadership: list[Callable[[bool], None]] = []
+        self.removed = False
+        self._config = config
+        self._storage = storage
+        self._machine = machine
+        self._transmit = send
+        self._clock = clock
+        self._wake = wake
+        self._log = storage.log
+        self._inbox: deque[Input] = deque()
+        self._outbox: list[tuple[int, Message]] = []
+        self._connected: set[int] = set()
+        self._elections = Elections(storage.member_id, config.election_timeout_s, rng)
+        self.core = Core(
+            storage.member_id,
+            storage.log,
+            storage.applied,
+            self._send,
+            lambda: self._elections.draw_timeout(clock()),
+            clock,
+            config.heartbeat_interval_s,
+            config.election_timeout_s,
+        )
+        self._electorate = Electorate(storage.member_id, frozenset())
+        self._candidacy = Candidacy(
+            self.core, self._elections, self._electorate, config.election_timeout_s, clock, self._send
+        )
+        self._replication = Replication(self.core, storage.snapshots, config.limits, self._send)
+        self.requests = Requests(
+            self.core,
+            self._electorate,
+            Proposals(rng.getrandbits(SESSION_BITS), config.limits),
+            Reads(RETRY_HEARTBEATS * config.heartbeat_interval_s),
+            config.limits,
+            self._send,
+        )
+        self.installer = Installer(self.core, machine, storage.snapshots, self._send)
+        self._transfer: tuple[int, float, bool] | None = None  # to whom, until when, whether it was told
+        self._leading = False
+        self._announced = False
+        self._leader = 0
+        self._turn_at = clock()
+        self._sweep_at = 0.0
+        self._log_bytes_at_snapshot = 0
+        self._adopt(self.membership)
+        self._handlers: dict[str, Callable[[int, Message], None]] = {
+            "append_entries": self._on_append,
+            "next_node_idx": self._on_acknowledgement,
+            "request_vote": self._candidacy.on_request_vote,
+            "response_vote": self.core.receive,
+            "timeout_now": self.core.receive,
+            "stale": self.core.receive,
+            "pre_vote": self._candidacy.on_pre_vote,
+            "pre_vote_reply": self._candidacy.on_pre_vote_reply,
+            "propose": self.requests.on_propose,
+            "propose_change": self.requests.on_propose_change,
+            "read_request": self.requests.on_read_request,
+            "read_reply": self.requests.on_read_reply,
+            "snapshot_chunk": self._on_snapshot_chunk,
+            "snapshot_reply": self._on_snapshot_reply,
+        }
+
+    # Inputs: they wait for the next turn
+
+    def on_connected(self, peer: int) -> None:
+        self._inbox.append((peer, True))
+        self._wake()
+
+    def on_disconnected(self, peer: int) -> None:
+        self._inbox.append((peer, False))
+        self._wake()
+
+    def on_message(self, peer: int, message: Message) -> None:
+        self._inbox.append((peer, message))
+        self._wake()
+
+    def transfer(self, to: int, deadline: float) -> None:
+        """Begin to hand leadership over; nothing new enters the log until that ends, one way or the other."""
+        self._transfer = (to, deadline, False)
+        self.requests.on_hold = True
+        self._wake()
+
+    def is_connected(self, peer: int) -> bool:
+        return peer in self._connected
+
+    @property
+    def transferring(self) -> bool:
+        return self._transfer is not None
+
+    # A turn
+
+    def step(self) -> None:
+        now = self._clock()
+        self._forgive_stall(now)
+        self._take_inputs()
+        self._candidacy.act(now)
+        self._note_leadership()
+        self._continue_transfer(now)
+        leader_connected = self.core.leader in self._connected
+        self.requests.propose(leader_connected, self.membership, self._connected)
+        begun = self.requests.read(now, leader_connected)
+        if self.core.is_leader:
+            self._replicate(begun)
+            if not self._log.promised:
+                self._flush(_EARLY)
+
+    @property
+    def must_sync(self) -> bool:
+        return self._log.wal.dirty
+
+    def sync(self) -> None:
+        """May run in a thread, as long as nothing else happens to this replica. Raises DiskFailed."""
+        self._log.sync()
+
+    def complete(self) -> None:
+        now = self._clock()
+        self._flush(None)
+        self._apply(now + self._config.limits.apply_s)
+        self.requests.reads.applied(self.core.applied)
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_S
+            self.requests.proposals.expire(now)
+            self.requests.reads.expire(now)
+            self._replication.check_snapshots(now)
+        self._announce_leadership()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another turn should follow at once."""
+        core = self.core
+        alone = core.is_leader and self._electorate.quorum == 1 and core.commit < self._log.last_index
+        return bool(self._inbox) or core.applied < core.commit or alone
+
+    @property
+    def wake_at(self) -> float:
+        """When time itself is the next input."""
+        at = self.core.heartbeat_at if self.core.is_leader else self._candidacy.wake_at
+        return min(at, self._clock() + self._config.heartbeat_interval_s)
+
+    def step_down(self) -> None:
+        """The disk was slower than the election timeout: the others have, or should have, another leader."""
+        if self.core.is_leader:
+            self.core.step_down(self.core.term)
+
+    def status(self) -> RaftStatus:
+        core = self.core
+        me = self.membership.members.get(self._electorate.member_id)
+        learner = me is not None and me.is_learner
+        return RaftStatus(
+            cluster_id=self._storage.cluster_id,
+            member_id=self._electorate.member_id,
+            name=self._config.name,
+            role=Role.LEARNER if learner else core.role,
+            term=core.term,
+            leader_id=core.leader,
+            last_index=self._log.last_index,
+            commit_index=core.commit,
+            applied_index=core.applied,
+            snapshot_index=self.snapshot_index,
+            wal_size_bytes=self._log.wal.size_bytes,
+            members=self.membership.sorted(),
+        )
+
+    # Snapshots
+
+    @property
+    def snapshot_due(self) -> bool:
+        behind = self.core.applied - max(self.snapshot_index, FIRST[1])
+        written = self._log.appended_bytes - self._log_bytes_at_snapshot
+        large = behind > 0 and written >= self._config.limits.snapshot_wal_bytes
+        return behind >= self._config.snapshot_count or large
+
+    def snapshot_meta(self) -> SnapshotMeta:
+        """Of a snapshot of the state machine as it is now."""
+        self._log_bytes_at_snapshot = self._log.appended_bytes
+        term = self._log.term_at(self.core.applied)
+        assert term is not None, f"applied {self.core.applied} is not in the log"
+        return SnapshotMeta(self.core.applied, term, self.membership)
+
+    def snapshot_taken(self, meta: SnapshotMeta) -> None:
+        """The file is in place: the log before it may go, but for what a slow follower may still want."""
+        if meta.index <= self.snapshot_index:
+            return  # a newer one came from the leader meanwhile
+        self.snapshot_index = meta.index
+        self._storage.snapshots.prune(self._storage.snapshots.path(meta.index, meta.term))
+        keep_bytes = self._config.limits.snapshot_wal_bytes // 2
+        self._log.compact(self._log.catch_up_base(meta.index, self._config.catch_up_entries, keep_bytes))
+
+    def install_received(self) -> None:
+        """Call between turns, when the received file is synced."""
+        meta = self.installer.install()
+        if meta is not None:
+            self.snapshot_index = meta.index
+            self._adopt(meta.membership)
+            self.requests.proposals.snapshot_installed()
+            self._log.sync()
+            self._log.wal.release(meta.index)
+            self._storage.snapshots.prune(self._storage.snapshots.path(meta.index, meta.term))
+        self._wake()
+
+    # Inside a turn
+
+    def _forgive_stall(self, now: float) -> None:
+        late = now - self._turn_at - self._config.heartbeat_interval_s
+        if late > STALL_HEARTBEATS * self._config.heartbeat_interval_s:
+            _log.warning("did not run for a while", seconds=round(late, 3))
+            self.core.forgive_stall(late)
+        self._turn_at = now
+
+    def _take_inputs(self) -> None:
+        for _ in range(min(len(self._inbox), self._config.limits.inbox_messages)):
+            peer, what = self._inbox.popleft()
+            if peer not in self.core.peers:
+                continue
+            if what is True:
+                self._connected.add(peer)
+                self.core.connected(peer)
+                self._candidacy.peer_connected(self._clock(), peer, self._connected)
+                if self.core.is_leader:
+                    self.core.broadcast_due = True
+            elif what is False:
+                self._connected.discard(peer)
+                self.core.disconnected(peer)
+                self._replication.reset(peer)
+                self._candidacy.peer_disconnected(self._clock(), peer)
+            else:
+                assert isinstance(what, dict)
+                self._handlers[what["type"]](peer, what)
+
+    def _on_append(self, peer: int, message: Message) -> None:
+        self._candidacy.on_append(message)
+        self.core.receive(peer, message)
+
+    def _on_acknowledgement(self, peer: int, message: Message) -> None:
+        self.core.receive(peer, message)
+        if self.core.is_leader and message["term"] == self.core.term:
+            self.requests.rounds.acknowledge(peer, message["round"])
+            self._replication.acknowledged(peer, message)
+            self._replication.snapshot_done(peer)
+
+    def _on_snapshot_chunk(self, peer: int, message: Message) -> None:
+        self.installer.on_chunk(peer, message)
+        if self.installer.received is not None:
+            self._wake()
+
+    def _on_snapshot_reply(self, peer: int, message: Message) -> None:
+        if self.core.is_leader and message["term"] == self.core.term:
+            self._replication.snapshot_reply(peer, message, self._clock())
+
+    def _note_leadership(self) -> None:
+        core = self.core
+        if core.leader != self._leader:
+            self._leader = core.leader
+            self.requests.reads.reset()
+            _log.info("leader", term=core.term, leader=f"{core.leader:x}" if core.leader else "none")
+        if core.is_leader == self._leading:
+            return
+        self._leading = core.is_leader
+        self._replication.reset()
+        self._transfer = None
+        self.requests.on_hold = False
+        if core.is_leader:
+            self.requests.lead()
+        else:
+            self.requests.follow()
+            self._announce(False)
+
+    def _continue_transfer(self, now: float) -> None:
+        if self._transfer is None:
+            return
+        to, deadline, told = self._transfer
+        if not self.core.is_leader or now > deadline or to not in self.core.peers:
+            self._transfer = None
+            self.requests.on_hold = False
+        elif not told and self.core.match(to) == self._log.last_index:
+            self._transfer = (to, deadline, True)
+            self.core.hand_over(to)
+
+    def _replicate(self, round_begun: bool) -> None:
+        everyone = self.core.broadcast_due or round_begun
+        self._replication.broadcast(
+            self._connected.__contains__, self.requests.rounds.number, everyone, self._log.synced_index
+        )
+        if everyone:
+            self.core.heartbeat_sent()
+
+    def _send(self, peer: int, message: Message) -> None:
+        self._outbox.append((peer, message))
+
+    def _flush(self, kinds: frozenset[str] | None) -> None:
+        kept = []
+        for peer, message in self._outbox:
+            if kinds is None or message["type"] in kinds:
+                self._transmit(peer, message)
+            else:
+                kept.append((peer, message))
+        self._outbox = kept
+
+    # Applying
+
+    def _apply(self, until: float) -> None:
+        core = self.core
+        index = core.applied
+        while index < core.commit:
+            index += 1
+            data, _, term = self._log.entry(index)
+            self.requests.proposals.applied_entry(term)
+            self._apply_entry(index, data)
+            core.applied = index
+            if self._clock() > until:
+                break
+
+    def _apply_entry(self, index: int, data: bytes) -> None:
+        kind = data[0]
+        if kind == Kind.COMMANDS:
+            groups = unpack_commands(data)
+            commands = [command for group in groups for command in group.commands]
+            results = self._machine.apply(index, commands)
+            assert len(results) == len(commands), f"{len(results)} results of {len(commands)} commands"
+            start = 0
+            for group in groups:
+                end = start + len(group.numbers)
+                self.requests.proposals.resolve(group.session, group.numbers, results[start:end])
+                start = end
+        elif kind == Kind.CHANGE:
+            self._apply_change(data)
+        else:
+            assert kind == Kind.NO_OP, f"entry {index} is of kind {kind}"
+
+    def _apply_change(self, data: bytes) -> None:
+        session, number, change = unpack_change(data)
+        result: Any = None
+        try:
+            self._adopt(self.membership.apply(change))
+            _log.info("members changed", operation=change.operation.value, member=f"{change.member.id:x}")
+        except MembershipError as error:
+            result = error
+        self.requests.proposals.resolve(session, [number], [result])
+
+    def _adopt(self, membership: Membership) -> None:
+        self.membership = membership
+        me = self._electorate.member_id
+        self._electorate.voters = membership.voters
+        self.core.set_members(membership.voters - {me}, membership.learners - {me})
+        for peer in [each for each in self._connected if each not in membership.members]:
+            self._connected.discard(peer)
+            self._replication.reset(peer)
+        if me not in membership.members and not self.removed:
+            self.removed = True
+            self.step_down()
+        self.on_members(membership)
+
+    # Leadership, as the store sees it
+
+    def _announce_leadership(self) -> None:
+        core = self.core
+        if core.is_leader and not self._announced and core.applied >= core.noop_index > 0:
+            self._announce(True)
+
+    def _announce(self, leading: bool) -> None:
+        if leading != self._announced:
+            self._announced = leading
+            for callback in self.on_leadership:
+                callback(leading)
+
+    def abandon(self, unsent: RaftError, sent: RaftError) -> None:
+        """The member stops: answer everyone who waits."""
+        self.requests.proposals.abandon(unsent, sent)
+        self.requests.reads.abandon(unsent)
+        self.installer.abandon()
+        self._replication.reset()
+        self._announce(False)
+
+    def close(self) -> None:
+        self._log.wal.close()

@@ -1,0 +1,209 @@
+"""The leader's sending: pipelined appends within a window per follower, and snapshots to those too far behind.
+
+Entries go out as they are appended, without waiting for acknowledgements, until `window_bytes` are on the way to
+that follower; then it gets heartbeats, which also find out what was lost. A follower whose next entry is compacted
+gets the newest snapshot's file in pieces, a few on the way at once, each acknowledged; while it loads, heartbeats
+keep it from standing for election and its answers keep counting for check-quorum and read rounds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from store.raft.adapter import Core
+from store.raft.codec import Message
+from store.raft.config import Limits
+from store.raft.disk import Reader
+from store.raft.snapshot import SnapshotStore
+
+SNAPSHOT_RETRY_S = 2.0
+"""A snapshot whose pieces nobody acknowledges for so long begins again."""
+
+Send = Callable[[int, Message], None]
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    """A snapshot on its way to one follower."""
+
+    index: int
+    index_term: int
+    reader: Reader
+    sent: int = 0
+    acknowledged: int = 0
+    heard_at: float = 0.0
+    finished: bool = False
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is on the way to one follower."""
+
+    window: deque[tuple[int, int]] = field(default_factory=deque)  # last index of a message, its bytes
+    window_bytes: int = 0
+    commit_sent: int = 0
+    snapshot: _Outgoing | None = None
+
+    def sent(self, last_index: int, size: int) -> None:
+        self.window.append((last_index, size))
+        self.window_bytes += size
+
+    def acknowledged(self, index: int) -> None:
+        while self.window and self.window[0][0] <= index:
+            self.window_bytes -= self.window.popleft()[1]
+
+    def clear(self) -> None:
+        self.window.clear()
+        self.window_bytes = 0
+
+
+class Replication:
+    def __init__(self, core: Core, snapshots: SnapshotStore, limits: Limits, send: Send) -> None:
+        self._core = core
+        self._snapshots = snapshots
+        self._limits = limits
+        self._send = send
+        self._progress: dict[int, _Progress] = {}
+
+    def reset(self, peer: int | None = None) -> None:
+        """Forget what is on the way: to this peer (its connection closed), or to all (leadership changed)."""
+        for each in list(self._progress) if peer is None else [peer]:
+            progress = self._progress.pop(each, None)
+            if progress is not None and progress.snapshot is not None:
+                progress.snapshot.reader.close()
+
+    def acknowledged(self, peer: int, message: Message) -> None:
+        """Call after the core took the acknowledgement."""
+        progress = self._progress.get(peer)
+        if progress is None:
+            return
+        if message["reset"]:
+            progress.clear()
+        else:
+            progress.acknowledged(message["next_node_idx"] - 1)
+
+    def broadcast(
+        self, peer_connected: Callable[[int], bool], read_round: int, everyone: bool, synced: int
+    ) -> None:
+        """Send what each follower lacks; with `everyone`, a message to each in any case."""
+        core = self._core
+        commit = min(core.commit, synced)
+        shared: Message | None = None
+        for peer in core.peers:
+            if not peer_connected(peer):
+                continue
+            progress = self._progress.setdefault(peer, _Progress())
+            first = min(max(core.next(peer), 1), core.log.last_index + 1)
+            if first <= core.log.base_index:
+                self._offer_snapshot(peer, progress, everyone, read_round)
+                continue
+            nothing_sent = True
+            while first <= core.log.last_index and progress.window_bytes < self._limits.window_bytes:
+                message = self._append(first, read_round, commit, shared)
+                shared = message
+                size = sum(len(entry[0]) for entry in message["entries"])
+                first = message["entries"][-1][1] + 1
+                core.set_next(peer, first)
+                progress.sent(first - 1, size)
+                progress.commit_sent = commit
+                self._send(peer, message)
+                nothing_sent = False
+            if nothing_sent and (everyone or commit > progress.commit_sent):
+                progress.commit_sent = commit
+                shared = self._empty(first, read_round, commit, shared)
+                self._send(peer, shared)
+
+    def _append(self, first: int, read_round: int, commit: int, shared: Message | None) -> Message:
+        """Followers that are equally far get the same message, which is encoded once."""
+        if shared is not None and shared["entries"] and shared["prevLogIdx"] == first - 1:
+            return shared
+        entries = tuple(self._core.log.batch(first, self._limits.append_bytes))
+        return self._message(first, entries, read_round, commit)
+
+    def _empty(self, first: int, read_round: int, commit: int, shared: Message | None) -> Message:
+        if shared is not None and not shared["entries"] and shared["prevLogIdx"] == first - 1:
+            return shared
+        return self._message(first, (), read_round, commit)
+
+    def _message(
+        self, first: int, entries: tuple[tuple[bytes, int, int], ...], read_round: int, commit: int
+    ) -> Message:
+        return {
+            "type": "append_entries",
+            "term": self._core.term,
+            "round": read_round,
+            "commit_index": commit,
+            "prevLogIdx": first - 1,
+            "prevLogTerm": self._core.log.term_at(first - 1),
+            "entries": entries,
+        }
+
+    # Snapshots
+
+    def _offer_snapshot(self, peer: int, progress: _Progress, heartbeat: bool, read_round: int) -> None:
+        if progress.snapshot is None:
+            path = self._snapshots.latest()
+            assert path is not None, "the log is compacted, but there is no snapshot"
+            meta = self._snapshots.read_meta(path)
+            progress.clear()
+            progress.snapshot = _Outgoing(meta.index, meta.term, self._snapshots.open(path))
+            self._pump(peer, progress.snapshot)
+        if heartbeat:
+            self._send(peer, self._message(self._core.log.base_index + 1, (), read_round, 0))
+
+    def snapshot_reply(self, peer: int, message: Message, now: float) -> None:
+        """The follower has the file up to an offset; an offset of 0 asks for it from the beginning."""
+        progress = self._progress.get(peer)
+        outgoing = None if progress is None else progress.snapshot
+        if outgoing is None or outgoing.index != message["index"]:
+            return
+        outgoing.heard_at = now
+        if message["offset"] > outgoing.acknowledged:
+            outgoing.acknowledged = message["offset"]
+            self._pump(peer, outgoing)
+
+    def snapshot_done(self, peer: int) -> None:
+        """The follower acknowledges entries behind the snapshot again."""
+        progress = self._progress.get(peer)
+        if (
+            progress is not None
+            and progress.snapshot is not None
+            and self._core.next(peer) > self._core.log.base_index
+        ):
+            progress.snapshot.reader.close()
+            progress.snapshot = None
+
+    def check_snapshots(self, now: float) -> None:
+        for peer, progress in self._progress.items():
+            outgoing = progress.snapshot
+            if outgoing is None:
+                continue
+            if outgoing.heard_at == 0.0:
+                outgoing.heard_at = now
+            elif now - outgoing.heard_at > SNAPSHOT_RETRY_S and peer in self._core.peers:
+                outgoing.reader.close()
+                progress.snapshot = None  # the next broadcast begins again, with the newest
+
+    def _pump(self, peer: int, outgoing: _Outgoing) -> None:
+        size = self._limits.snapshot_chunk_bytes
+        while (
+            not outgoing.finished
+            and outgoing.sent - outgoing.acknowledged < size * self._limits.snapshot_window
+        ):
+            data = outgoing.reader.read(size)
+            outgoing.finished = len(data) < size
+            self._send(
+                peer,
+                {
+                    "type": "snapshot_chunk",
+                    "term": self._core.term,
+                    "index": outgoing.index,
+                    "index_term": outgoing.index_term,
+                    "offset": outgoing.sent,
+                    "data": data,
+                    "last": outgoing.finished,
+                },
+            )
+            outgoing.sent += len(data)
