@@ -136,6 +136,11 @@ def prctl(option: int, value: int = 0) -> int:
     )
 
 
+def prctl_name(name: str) -> None:
+    """The name that ps and /proc/<pid>/comm show, at most 15 bytes."""
+    _check(_libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0), "prctl")
+
+
 def set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
     """capset() for the calling thread; each argument is a 64-bit mask."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
