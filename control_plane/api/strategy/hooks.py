@@ -81,7 +81,7 @@ def _with_resources(containers: list[Object], wanted: list[Object]) -> list[Obje
     merged = []
     for container in containers:
         asked = by_name.get(container.get("name"), container)
-        changes = {key: asked[key] for key in ("resources", "resizePolicy") if key in asked}
+        changes: Object = {key: asked[key] for key in ("resources", "resizePolicy") if key in asked}
         merged.append({**container, **changes})
     return merged
 
