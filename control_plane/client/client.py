@@ -39,6 +39,12 @@ _PATCH_CONTENT = {
     "apply": "application/apply-patch+yaml",
 }
 
+JSON = "application/json"
+METADATA = (
+    "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,"
+    "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
+)
+
 
 class Client:
     def __init__(
@@ -62,6 +68,7 @@ class Client:
         self.transport = transport
         self.user_agent = user_agent
         self.field_manager = field_manager
+        self.accept = JSON
         self.clock = clock or SystemClock()
         self.random = rng
         self._bucket = TokenBucket(qps, burst or max(1, int(qps * 2)), self.clock) if qps > 0 else None
@@ -76,6 +83,13 @@ class Client:
             rng=self.random,
         )
         other._bucket = self._bucket
+        other.accept = self.accept
+        return other
+
+    def metadata_only(self) -> Client:
+        """The same client, whose reads and watches bring PartialObjectMetadata: for loops over every kind."""
+        other = self.named(self.user_agent, self.field_manager)
+        other.accept = METADATA
         return other
 
     async def __aenter__(self) -> Self:
@@ -221,7 +235,7 @@ class Client:
         more."""
         if self._bucket is not None and (wait_s := self._bucket.take_s()) > 0:
             await self.clock.sleep(wait_s)
-        sent = {"User-Agent": self.user_agent, "Accept": "application/json", **(headers or {})}
+        sent = {"User-Agent": self.user_agent, "Accept": self.accept, **(headers or {})}
         response = await self._attempts(method, target(path, params or {}), sent, body, timeout_s)
         if response.status >= 400:
             raise status_error(response)

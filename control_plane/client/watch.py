@@ -85,7 +85,7 @@ def _passing(error: StatusError) -> bool:
 
 async def _one_stream(client: Client, query: Query) -> AsyncGenerator[list[WatchEvent], None]:
     timeout_s = int(MIN_TIMEOUT_S * (1 + client.random()))
-    headers = {"User-Agent": client.user_agent, "Accept": "application/json"}
+    headers = {"User-Agent": client.user_agent, "Accept": client.accept}
     opening = client.transport.stream("GET", query.target(timeout_s), headers, IDLE_TIMEOUT_S)
     async with opening as stream:
         if stream.status != 200:

@@ -1,0 +1,40 @@
+"""What a controller is given: a client, shared informers, an event recorder, the clock, the process's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from control_plane.api.meta import Object
+from control_plane.client.client import Client
+from control_plane.client.informer import InformerFactory
+
+EventType = Literal["Normal", "Warning"]
+NORMAL: EventType = "Normal"
+WARNING: EventType = "Warning"
+
+
+class RecordEvent(Protocol):
+    def __call__(self, obj: Object, type: EventType, reason: str, message: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Flags of kube-controller-manager that controllers read."""
+
+    root_ca_pem: str = ""
+    cluster_cidr: str = ""
+    service_cidr: str = ""
+    node_monitor_period_s: float = 1.0
+    node_monitor_grace_period_s: float = 40.0
+    terminated_pod_gc_threshold: int = 12500
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    client: Client
+    informers: InformerFactory
+    recorder: Callable[[str], RecordEvent]  # by component, as `kubectl describe` shows under From
+    now: Callable[[], float]  # seconds since the epoch
+    options: Options = field(default_factory=Options)

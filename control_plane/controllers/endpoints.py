@@ -1,0 +1,154 @@
+"""endpoints: the Endpoints object of every service with a selector (the API that came before EndpointSlices)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from control_plane.api import meta
+from control_plane.api.errors import StatusError, is_already_exists, is_not_found
+from control_plane.api.meta import Object
+from control_plane.client.gvr import ENDPOINTS, PODS, SERVICES
+from control_plane.controllers import service_backends
+from control_plane.controllers.context import Context
+from control_plane.controllers.controller import Controller, named
+from control_plane.controllers.service_backends import Backend, Port
+
+HEADLESS_LABEL = "service.kubernetes.io/headless"
+MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by"
+MANAGER = "endpoint-controller"
+OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
+CAPACITY = 1000  # addresses; what does not fit is left out and said, as in Kubernetes
+
+
+def plan(service: Object, backends: Sequence[Backend], current: Object | None) -> Object:
+    """The Endpoints object as it should be."""
+    shown = [backend for backend in backends if backend.ready or not backend.terminating]
+    labels = {**meta.labels(service), MANAGED_BY_LABEL: MANAGER}
+    if service["spec"].get("clusterIP") == "None":
+        labels[HEADLESS_LABEL] = ""
+    annotations = dict(meta.annotations(current)) if current else {}
+    annotations.pop(OVER_CAPACITY, None)
+    if len(shown) > CAPACITY:
+        annotations[OVER_CAPACITY] = "truncated"
+        shown = sorted(shown, key=lambda backend: not backend.ready)[:CAPACITY]
+    metadata = {
+        **(meta.metadata(current) if current else {}),
+        "name": meta.name_of(service),
+        "namespace": meta.namespace_of(service),
+        "labels": labels,
+    }
+    metadata.pop("annotations", None)
+    if annotations:
+        metadata["annotations"] = annotations
+    wanted: Object = {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
+    if made := subsets(shown):
+        wanted["subsets"] = made
+    return wanted
+
+
+def subsets(backends: Iterable[Backend]) -> list[Object]:
+    """Backends with the same ports share a subset."""
+    by_ports: dict[tuple[Port, ...], list[Backend]] = {}
+    for backend in backends:
+        by_ports.setdefault(backend.ports, []).append(backend)
+    return [_subset(ports, group) for ports, group in sorted(by_ports.items()) if ports]
+
+
+def _subset(ports: tuple[Port, ...], backends: Sequence[Backend]) -> Object:
+    subset: Object = {}
+    if ready := [_address(backend) for backend in backends if backend.ready]:
+        subset["addresses"] = ready
+    if unready := [_address(backend) for backend in backends if not backend.ready]:
+        subset["notReadyAddresses"] = unready
+    subset["ports"] = [_port(port) for port in ports]
+    return subset
+
+
+def _port(port: Port) -> Object:
+    shown: Object = {"port": port.port, "protocol": port.protocol}
+    if port.name:
+        shown["name"] = port.name
+    if port.app_protocol:
+        shown["appProtocol"] = port.app_protocol
+    return shown
+
+
+def _address(backend: Backend) -> Object:
+    pod = backend.pod
+    address: Object = {
+        "ip": backend.address,
+        "nodeName": meta.nested(pod, "spec", "nodeName"),
+        "targetRef": target_ref(pod),
+    }
+    if hostname := meta.nested(pod, "spec", "hostname"):
+        address["hostname"] = hostname
+    return {name: value for name, value in address.items() if value is not None}
+
+
+def target_ref(pod: Object) -> Object:
+    return {
+        "kind": "Pod",
+        "namespace": meta.namespace_of(pod),
+        "name": meta.name_of(pod),
+        "uid": meta.uid_of(pod),
+    }
+
+
+class EndpointsController(Controller):
+    name = "endpoints"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.services = self.informer(SERVICES)
+        self.pods = self.informer(PODS)
+        self.endpoints = self.informer(ENDPOINTS)
+        self.reconcile_each(self.services)
+        self.endpoints.add_handler(on_delete=self.enqueue)
+        self.pods.add_handler(self._pod_seen, self._pod_changed, self._pod_seen)
+
+    async def reconcile(self, key: str) -> None:
+        service = named(self.services, key)
+        current = named(self.endpoints, key)
+        if service is None:
+            await self._remove(key, current)
+            return
+        if not service_backends.selects(service):
+            return
+        candidates = self.pods.list(meta.namespace_of(service))
+        family = service_backends.families(service)[0]
+        wanted = plan(service, service_backends.backends(service, candidates, family), current)
+        if current is None:
+            await self._create(wanted)
+        elif wanted != current:
+            await self.client.update(ENDPOINTS, wanted)
+
+    async def _create(self, wanted: Object) -> None:
+        try:
+            await self.client.create(ENDPOINTS, wanted)
+        except StatusError as error:
+            if is_already_exists(error):
+                raise
+            if not is_not_found(error) and "being terminated" not in str(error):
+                raise
+
+    async def _remove(self, key: str, current: Object | None) -> None:
+        if current is None or meta.labels(current).get(MANAGED_BY_LABEL) != MANAGER:
+            return
+        try:
+            namespace, name = meta.split_key(key)
+            await self.client.delete(ENDPOINTS, name, namespace, uid=meta.uid_of(current))
+        except StatusError as error:
+            if not is_not_found(error):
+                raise
+
+    def _pod_seen(self, pod: Object) -> None:
+        self._enqueue_all(pod)
+
+    def _pod_changed(self, old: Object, new: Object) -> None:
+        if service_backends.matters(old, new):
+            self._enqueue_all(old, new)
+
+    def _enqueue_all(self, *states: Object) -> None:
+        services = self.services.list(meta.namespace_of(states[0]))
+        for service in service_backends.affected_services(services, *states):
+            self.enqueue(service)

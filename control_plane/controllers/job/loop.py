@@ -1,0 +1,174 @@
+"""The job loop: counts what has ended, lets it go, makes what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from control_plane.api import meta, selectors
+from control_plane.api.errors import StatusError, is_not_found
+from control_plane.api.meta import Object
+from control_plane.client.gvr import JOBS, PODS
+from control_plane.controllers import batch, ownership, pods
+from control_plane.controllers.context import NORMAL, WARNING, Context
+from control_plane.controllers.controller import Controller, named
+from control_plane.controllers.expectations import Expectations
+from control_plane.controllers.job import plan as planning
+from control_plane.controllers.job.plan import FINALIZER, INDEX, Counted, Plan
+
+MANAGED_BY = "kubernetes.io/job-controller"
+
+
+class JobController(Controller):
+    name = "job"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.jobs = self.informer(JOBS)
+        self.pods = self.informer(PODS)
+        self.expectations = Expectations()
+        ownership.index_by_owner(self.pods)
+        self.reconcile_each(self.jobs)
+        self.pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
+        self.reconcile_owner(self.pods, "Job")
+
+    async def reconcile(self, key: str) -> float | None:
+        job = named(self.jobs, key)
+        if job is None:
+            self.expectations.forget(key)
+            await self._release_orphans(key)
+            return None
+        if job["spec"].get("managedBy", MANAGED_BY) != MANAGED_BY:
+            return None
+        owned = await self._owned(job)
+        if planning.is_over(job):
+            await self._release(pod for pod in owned if pods.is_finished(pod))
+            return None
+        counted = planning.count(job, owned)
+        planned = self._plan(key, job, owned, counted)
+        await self._write_status(job, planning.status(job, owned, counted, planned.over, self.context.now()))
+        await self._release(counted.release)
+        await self._carry_out(key, job, planned)
+        return planned.wait_s
+
+    def _plan(self, key: str, job: Object, owned: Sequence[Object], counted: Counted) -> Plan:
+        now = self.context.now()
+        ending = planning.announced(job)
+        if ending is not None:
+            return Plan(delete=[pod for pod in owned if pods.is_active(pod)], over=ending)
+        if meta.is_deleting(job) or not self.expectations.satisfied(key, now):
+            return Plan()
+        return planning.plan(job, owned, counted, planning.last_failure(owned), now)
+
+    async def _owned(self, job: Object) -> list[Object]:
+        selector = selectors.from_label_selector(job["spec"].get("selector"))
+        candidates = ownership.candidates(self.pods, job)
+        return await ownership.claim(self.client, PODS, JOBS, job, selector, candidates, pods.is_active)
+
+    async def _write_status(self, job: Object, wanted: dict[str, Any]) -> None:
+        current = job.get("status") or {}
+        if wanted == current:
+            return
+        await self.client.update(JOBS, {**job, "status": wanted}, "status")
+        for each in wanted.get("conditions", ()):
+            if each not in current.get("conditions", ()):
+                self._announce(job, each)
+
+    def _announce(self, job: Object, condition: Object) -> None:
+        if condition["type"] == "Complete":
+            self.record(job, NORMAL, "Completed", "Job completed")
+        elif condition["type"] == "Failed":
+            self.record(job, WARNING, condition["reason"], condition["message"])
+        elif condition["type"] == "Suspended":
+            reason = "Suspended" if condition["status"] == "True" else "Resumed"
+            self.record(job, NORMAL, reason, condition["message"])
+
+    async def _carry_out(self, key: str, job: Object, planned: Plan) -> None:
+        now = self.context.now()
+        for pod in planned.delete:
+            self.expectations.expect_deletion(key, meta.uid_of(pod), now)
+        await asyncio.gather(*(self._delete(key, job, pod) for pod in planned.delete))
+        creating = planned.create[: batch.BURST]
+        self.expectations.expect_creations(key, len(creating), now)
+        made, error = await batch.slow_start(
+            len(creating), lambda number: self._create(job, creating[number])
+        )
+        self.expectations.created(key, len(creating) - made)
+        if error is not None:
+            raise error
+
+    async def _create(self, job: Object, index: int | None) -> None:
+        try:
+            made = await self.client.create(PODS, pod_for(job, index))
+        except StatusError as error:
+            self.record(job, WARNING, "FailedCreate", f"Error creating: {error}")
+            raise
+        self.record(job, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name_of(made)}")
+
+    async def _delete(self, key: str, job: Object, pod: Object) -> None:
+        name = meta.name_of(pod)
+        try:
+            await self.client.delete(PODS, name, meta.namespace_of(pod), uid=meta.uid_of(pod))
+        except BaseException as error:
+            self.expectations.deleted(key, meta.uid_of(pod))
+            if isinstance(error, StatusError) and is_not_found(error):
+                return
+            raise
+        self.record(job, NORMAL, "SuccessfulDelete", f"Deleted pod: {name}")
+
+    async def _release(self, finished: Any) -> None:
+        await asyncio.gather(
+            *(self._drop_finalizer(pod) for pod in finished if FINALIZER in meta.finalizers(pod))
+        )
+
+    async def _drop_finalizer(self, pod: Object) -> None:
+        patch = {"metadata": {"uid": meta.uid_of(pod), "$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+        try:
+            await self.client.patch(PODS, meta.name_of(pod), patch, meta.namespace_of(pod), "strategic")
+        except StatusError as error:
+            if not is_not_found(error):
+                raise
+
+    async def _release_orphans(self, key: str) -> None:
+        """The job is gone: its pods must not be held by a finalizer that nobody serves any more."""
+        namespace, name = meta.split_key(key)
+        await self._release(
+            pod
+            for pod in self.pods.list(namespace)
+            if (owner := meta.controller_of(pod)) and owner["kind"] == "Job" and owner["name"] == name
+        )
+
+    def _pod_added(self, pod: Object) -> None:
+        if (key := self._owner_key(pod)) is not None and not meta.is_deleting(pod):
+            self.expectations.created(key)
+
+    def _pod_updated(self, _: Object, pod: Object) -> None:
+        if meta.is_deleting(pod):
+            self._pod_deleted(pod)
+
+    def _pod_deleted(self, pod: Object) -> None:
+        if (key := self._owner_key(pod)) is not None:
+            self.expectations.deleted(key, meta.uid_of(pod))
+
+    def _owner_key(self, pod: Object) -> str | None:
+        owner = meta.controller_of(pod)
+        if owner is None or owner["kind"] != "Job":
+            return None
+        return f"{meta.namespace_of(pod)}/{owner['name']}"
+
+
+def pod_for(job: Object, index: int | None) -> Object:
+    """A pod of the job; with an index it has its name, its label and the variable JOB_COMPLETION_INDEX."""
+    prefix = meta.name_of(job) if index is None else f"{meta.name_of(job)}-{index}"
+    pod = pods.from_template(job["spec"]["template"], job, f"{prefix}-")
+    pod["metadata"]["finalizers"] = [*meta.finalizers(pod), FINALIZER]
+    if index is None:
+        return pod
+    meta.set_annotation(pod, INDEX, str(index))
+    meta.set_label(pod, INDEX, str(index))
+    pod["spec"].setdefault("hostname", prefix)
+    source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
+    for container in (*pod["spec"].get("initContainers", ()), *pod["spec"].get("containers", ())):
+        container["env"] = [*container.get("env", ()), {"name": "JOB_COMPLETION_INDEX", "valueFrom": source}]
+    return pod

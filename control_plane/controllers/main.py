@@ -1,0 +1,147 @@
+"""`balsa controller-manager`: all control loops, in the one process that holds the lease."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import NoReturn
+
+from certs.errors import CertsError
+from certs.kubeconfig import KubeConfig
+from control_plane.client.client import Client
+from control_plane.client.errors import LeadershipLost
+from control_plane.client.events import EventRecorder
+from control_plane.client.informer import InformerFactory
+from control_plane.client.leader_election import LeaderElector
+from control_plane.client.leader_flags import add_leader_flags, elector_from
+from control_plane.controllers import registry
+from control_plane.controllers.context import Context, Options, RecordEvent
+from control_plane.controllers.controller import Controller
+from store.component import logs, process
+from store.component.flags import Parser, parse_duration
+from store.component.process import FatalError, Lifecycle
+from store.component.serving import add_serving_flags, health_server
+
+COMPONENT = "controller-manager"
+LEASE = "kube-controller-manager"
+DEFAULT_PORT = 10257
+CRASH_DELAY_S = 1.0
+
+log = logs.get(COMPONENT)
+
+
+def main(argv: list[str]) -> int:
+    return process.run(COMPONENT, _parser(), argv, _main)
+
+
+def _parser() -> Parser:
+    parser = Parser("balsa controller-manager", "The control loops of a Kubernetes-compatible cluster.")
+    parser.add_argument(
+        "--kubeconfig", required=True, metavar="FILE", help="how to reach the apiserver, and as whom"
+    )
+    parser.add_argument(
+        "--controllers", default="*", metavar="LIST", help="which loops; `*,-job` is all but one"
+    )
+    add_leader_flags(parser, LEASE)
+    add_serving_flags(parser, DEFAULT_PORT)
+    parser.add_argument("--root-ca-file", default="", metavar="FILE", help="published to every namespace")
+    parser.add_argument("--cluster-cidr", default="", metavar="CIDR", help="the pods' addresses")
+    parser.add_argument(
+        "--service-cluster-ip-range", default="", metavar="CIDR", help="the services' addresses"
+    )
+    parser.add_argument("--node-monitor-period", type=parse_duration, default="1s", metavar="DURATION")
+    parser.add_argument("--node-monitor-grace-period", type=parse_duration, default="40s", metavar="DURATION")
+    parser.add_argument("--terminated-pod-gc-threshold", type=int, default=12500, metavar="N")
+    return parser
+
+
+async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
+    try:
+        config = KubeConfig.load(args.kubeconfig)
+        options = _options(args)
+        wanted = registry.enabled(args.controllers)
+    except (CertsError, OSError, ValueError) as error:
+        raise FatalError(str(error)) from error
+    async with Client(config, user_agent="balsa-controller-manager") as client:
+        manager = Manager(client, options, wanted)
+        elector = elector_from(args, client) if args.leader_elect else None
+        door = health_server(args, ready={"leader-election": lambda: None})
+        if door is not None:
+            await door.start()
+        try:
+            await lifecycle.until_stopped(asyncio.create_task(_lead(manager, elector, lifecycle)))
+        finally:
+            await manager.stop()
+            if door is not None:
+                await door.stop()
+
+
+async def _lead(manager: Manager, elector: LeaderElector | None, lifecycle: Lifecycle) -> None:
+    """Run the loops while we lead. Who has lost the lease ends, and is started again as a fresh candidate."""
+    running = asyncio.create_task(elector.run(manager.run) if elector else manager.run())
+    stopping = asyncio.create_task(lifecycle.stopping.wait())
+    try:
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+    except LeadershipLost as error:
+        raise FatalError(str(error)) from error
+    finally:
+        running.cancel()
+        stopping.cancel()
+        await asyncio.gather(running, stopping, return_exceptions=True)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    return Options(
+        root_ca_pem=Path(args.root_ca_file).read_text() if args.root_ca_file else "",
+        cluster_cidr=args.cluster_cidr,
+        service_cidr=args.service_cluster_ip_range,
+        node_monitor_period_s=args.node_monitor_period,
+        node_monitor_grace_period_s=args.node_monitor_grace_period,
+        terminated_pod_gc_threshold=args.terminated_pod_gc_threshold,
+    )
+
+
+class Manager:
+    """The loops of one process over one set of informers. Made anew for each time it leads."""
+
+    def __init__(self, client: Client, options: Options, wanted: list[type[Controller]]) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._options = options
+        self._recorders: list[EventRecorder] = []
+
+    async def run(self) -> NoReturn:
+        informers = InformerFactory(self._client)
+        context = Context(self._client, informers, self._recorder, self._client.clock.wall, self._options)
+        controllers = [each(context) for each in self._wanted]
+        await informers.start()
+        log.info("loops started", controllers=len(controllers))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for controller in controllers:
+                    group.create_task(_keep_running(controller), name=controller.name)
+        finally:
+            await informers.stop()
+        raise AssertionError("a loop ended by itself")
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(recorder.close() for recorder in self._recorders))
+        self._recorders.clear()
+
+    def _recorder(self, component: str) -> RecordEvent:
+        recorder = EventRecorder(self._client, component)
+        self._recorders.append(recorder)
+        return recorder.event
+
+
+async def _keep_running(controller: Controller) -> None:
+    """A loop that fails as a whole is a bug: it is logged and started again, without its neighbours noticing."""
+    while True:
+        try:
+            await controller.run()
+        except Exception:
+            log.exception("loop failed", controller=controller.name)
+        await asyncio.sleep(CRASH_DELAY_S)

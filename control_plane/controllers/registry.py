@@ -1,0 +1,48 @@
+"""Every controller, in one place. A new one is a file and a line here."""
+
+from __future__ import annotations
+
+from control_plane.controllers.clusterrole_aggregation import ClusterRoleAggregationController
+from control_plane.controllers.controller import Controller
+from control_plane.controllers.daemonset import DaemonSetController
+from control_plane.controllers.deployment import DeploymentController
+from control_plane.controllers.endpoints import EndpointsController
+from control_plane.controllers.endpointslice import EndpointSliceController
+from control_plane.controllers.garbage_collector import GarbageCollector
+from control_plane.controllers.job import JobController
+from control_plane.controllers.namespace import NamespaceController
+from control_plane.controllers.node_lifecycle import NodeLifecycleController
+from control_plane.controllers.pod_gc import PodGarbageCollector
+from control_plane.controllers.replicaset import ReplicaSetController, ReplicationControllerController
+from control_plane.controllers.root_ca import RootCAPublisher
+from control_plane.controllers.serviceaccount import ServiceAccountController
+from control_plane.controllers.taint_eviction import TaintEvictionController
+
+CONTROLLERS: tuple[type[Controller], ...] = (
+    ServiceAccountController,
+    RootCAPublisher,
+    NamespaceController,
+    NodeLifecycleController,
+    TaintEvictionController,
+    EndpointsController,
+    EndpointSliceController,
+    ReplicaSetController,
+    ReplicationControllerController,
+    DeploymentController,
+    DaemonSetController,
+    JobController,
+    GarbageCollector,
+    PodGarbageCollector,
+    ClusterRoleAggregationController,
+)
+
+
+def enabled(selection: str) -> list[type[Controller]]:
+    """As `--controllers`: `*` is all, `-name` takes one away, names alone are only those. Raises ValueError."""
+    names = [each.strip() for each in selection.split(",") if each.strip()]
+    known = {each.name for each in CONTROLLERS}
+    unknown = [each for each in names if each != "*" and each.removeprefix("-") not in known]
+    if unknown:
+        raise ValueError(f"unknown controllers: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    every = "*" in names
+    return [each for each in CONTROLLERS if f"-{each.name}" not in names and (every or each.name in names)]
