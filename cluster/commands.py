@@ -13,11 +13,10 @@ from typing import Any
 
 import orjson
 
-from cluster import control, plan, process_table, targets, up
+from cluster import control, network, plan, process_table, targets, up
 from cluster import spec as specs
 from cluster.errors import ClusterError, NotRunning
 from cluster.home import Home
-from cluster.network import ClusterNetwork, doctor
 from cluster.spec import ClusterSpec, NetworkMode
 
 FOLLOW_INTERVAL_S = 0.2
@@ -80,7 +79,7 @@ def _up(args: Namespace) -> int:
 
 def _dry_run(home: Home, chosen: dict[str, Any]) -> int:
     spec = specs.load(home) or specs.create(**chosen)
-    for process in plan.processes(spec, home, (), f"{plan.service_address(spec.service_cidr)}:443"):
+    for process in plan.processes(spec, home, lambda _: (), (plan.service_address(spec.service_cidr), 443)):
         print(" ".join(["balsa", process.component, *process.argv]))
     return 0
 
@@ -92,7 +91,7 @@ def _down_arguments(parser: ArgumentParser) -> None:
 def _down(args: Namespace) -> int:
     home = Home.resolve()
     was_running = up.down(home)
-    ClusterNetwork.clean_leftovers(home)
+    network.clean_leftovers(home)
     print("stopped" if was_running else f"no cluster is running in {home.root}")
     if args.delete and home.root.exists():
         shutil.rmtree(home.root)
@@ -226,13 +225,13 @@ def _net(args: Namespace) -> int:
     if not args.command:
         raise ClusterError("say what to run, as in: balsa net curl http://10.96.0.1")
     home, _ = _existing()
-    answer = control.call(home, {"op": "status"})
-    enter = ClusterNetwork.enter_command(answer)
-    os.execvp(enter[0], [*enter, *args.command])
+    if control.call(home, {"op": "status"})["network"] != NetworkMode.NETNS:
+        os.execvp(args.command[0], args.command)  # the host's loopback is the cluster's network
+    network.run_inside(home, args.command)
 
 
 def _doctor(_: Namespace) -> int:
-    for line in doctor():
+    for line in network.doctor():
         print(line)
     return 0
 

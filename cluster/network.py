@@ -1,48 +1,119 @@
 """The cluster's own network, as the supervisor sees it: made before anything starts, gone when it ends.
 
-`netns` where the kernel allows it, `loopback` otherwise; the reason is kept and shown.
+`netns` where the kernel allows it, as root or in a user namespace; `loopback` otherwise. Why it is not better is
+kept and shown by `balsa status` and `balsa doctor`.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn
 
 from cluster.errors import ClusterError
 from cluster.home import Home
 from cluster.spec import ClusterSpec, NetworkMode
+from node.network import fabric
+from node.network.errors import NetworkError
+from node.network.fabric import Capabilities, Fabric, Mode
+
+API_PORT = 6443
+BACKLOG = 1024
+DIRECTORY = "network"
+_HOW = {
+    Mode.ROOT: "network namespaces, as root",
+    Mode.USER_NAMESPACE: "network namespaces, in a user namespace",
+    Mode.NONE: "the host's loopback",
+}
 
 
 @dataclass(slots=True)
 class ClusterNetwork:
-    mode: str
+    """`api_socket`: the apiserver's door on the inside."""
+
+    mode: NetworkMode
     reason: str
-    node_flags: tuple[str, ...]
+    home: Home
+    fabric: Fabric | None = None
     api_socket: socket.socket | None = None
 
     @classmethod
     def create(cls, home: Home, spec: ClusterSpec) -> ClusterNetwork:
-        if spec.network == NetworkMode.NETNS:
-            raise ClusterError("network mode netns is not available")
-        return cls(NetworkMode.LOOPBACK, "asked for", ("--network=loopback",))
+        """Must be called while the process has one thread; an ordinary user's enters a user namespace here.
+        Raises ClusterError when the mode asked for cannot be had."""
+        wanted = NetworkMode(spec.network)
+        if wanted is NetworkMode.LOOPBACK:
+            return cls(NetworkMode.LOOPBACK, "asked for", home)
+        allowed = fabric.capabilities()
+        if not allowed.netns:
+            reason = "; ".join(allowed.reasons)
+            if wanted is NetworkMode.NETNS:
+                raise ClusterError(f"network mode netns is not possible here: {reason}")
+            return cls(NetworkMode.LOOPBACK, reason, home)
+        return cls._create_netns(home, allowed)
 
-    def advertise(self, spec: ClusterSpec) -> str:
-        """Where pods reach the apiserver: address:port."""
-        return f"127.0.0.1:{spec.ports['apiserver']}"
+    @classmethod
+    def _create_netns(cls, home: Home, allowed: Capabilities) -> ClusterNetwork:
+        fabric.enter(allowed)
+        try:
+            made = Fabric.create(home.root / DIRECTORY)
+            door = made.listen(made.address, API_PORT)
+        except (NetworkError, OSError) as error:
+            raise ClusterError(f"cannot set up the cluster's network: {error}") from error
+        door.listen(BACKLOG)
+        return cls(NetworkMode.NETNS, _HOW[allowed.mode], home, made, door)
+
+    def node_flags(self, number: int) -> tuple[str, ...]:
+        """How node `number` (from 1) joins."""
+        if self.fabric is None:
+            return ("--network=loopback",)
+        return (
+            "--network=netns",
+            f"--network-directory={self.fabric.directory}",
+            f"--node-ip={self.fabric.node_address(number)}",
+        )
+
+    def advertise(self, spec: ClusterSpec) -> tuple[str, int]:
+        """Where pods reach the apiserver."""
+        if self.fabric is None:
+            return "127.0.0.1", spec.ports["apiserver"]
+        return self.fabric.address, API_PORT
 
     def destroy(self) -> None:
         if self.api_socket is not None:
             self.api_socket.close()
+        if self.fabric is not None:
+            self.fabric.destroy()
 
-    @staticmethod
-    def clean_leftovers(home: Home) -> None:
-        """End what a supervisor that was killed has left behind."""
 
-    @staticmethod
-    def enter_command(status: dict[str, Any]) -> list[str]:
-        return []
+def clean_leftovers(home: Home) -> None:
+    """End what a supervisor that was killed has left behind."""
+    directory = home.root / DIRECTORY
+    if directory.exists():
+        fabric.destroy(directory)
+
+
+def run_inside(home: Home, command: list[str]) -> NoReturn:
+    """Become `command`, in the network of one of the nodes. Raises ClusterError."""
+    directory = home.root / DIRECTORY
+    try:
+        fabric.enter_namespace(directory)
+    except (NetworkError, OSError) as error:
+        raise ClusterError(f"cannot enter the cluster's network: {error}") from error
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise ClusterError(f"cannot run {command[0]}: {error.strerror}") from error
 
 
 def doctor() -> list[str]:
-    return []
+    """What this machine allows, a line each."""
+    allowed = fabric.capabilities()
+    lines = [f"pods' network: {_HOW[allowed.mode]}"]
+    lines += [f"  not better because: {reason}" for reason in allowed.reasons]
+    if not allowed.netns:
+        lines.append(
+            "  pods are told their address in POD_IP; they must bind it, and ports below 1024 are refused"
+        )
+    return lines

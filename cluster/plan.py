@@ -4,6 +4,7 @@ prints exactly what would be started."""
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +46,15 @@ def pod_cidr(spec: ClusterSpec, number: int) -> str:
     raise ValueError(f"{spec.cluster_cidr} has no range left for node {number}")
 
 
-def processes(spec: ClusterSpec, home: Home, network: tuple[str, ...], advertise: str) -> list[Process]:
-    """In the order of starting. `network`: the node agents' flags for the network mode that works here.
-    `advertise`: where pods reach the apiserver."""
+def processes(
+    spec: ClusterSpec, home: Home, node_flags: Callable[[int], tuple[str, ...]], advertise: tuple[str, int]
+) -> list[Process]:
+    """In the order of starting. `node_flags`: how node N joins the network that works here. `advertise`: address
+    and port at which pods reach the apiserver."""
     return [
         *(_store(spec, home, name) for name in spec.store_names()),
         *(_apiserver(spec, home, name, advertise) for name in spec.apiserver_names()),
-        *(_node(spec, home, number, network) for number in range(1, spec.nodes + 1)),
+        *(_node(spec, home, number, node_flags(number)) for number in range(1, spec.nodes + 1)),
         *(_loop(spec, home, name, "controller-manager") for name in spec.controller_manager_names()),
         *(_loop(spec, home, name, "scheduler") for name in spec.scheduler_names()),
     ]
@@ -81,9 +84,9 @@ def _store(spec: ClusterSpec, home: Home, name: str) -> Process:
     return Process(name, "store", argv, spec.ports[f"{name}/client"])
 
 
-def _apiserver(spec: ClusterSpec, home: Home, name: str, advertise: str) -> Process:
+def _apiserver(spec: ClusterSpec, home: Home, name: str, advertise: tuple[str, int]) -> Process:
     pki = home.pki
-    address, _, port = advertise.rpartition(":")
+    address, port = advertise
     argv = (
         f"--etcd-servers={','.join(spec.store_endpoints())}",
         f"--etcd-cafile={pki}/store-ca.crt",
@@ -146,6 +149,6 @@ def _node(spec: ClusterSpec, home: Home, number: int, network: tuple[str, ...]) 
         f"--tls-cert-file={home.pki / name}.crt",
         f"--tls-private-key-file={home.pki / name}.key",
         f"--client-ca-file={home.pki}/ca.crt",
-        *(flag.format(number=number) for flag in network),
+        *network,
     )
     return Process(name, "node", argv, spec.ports[name])

@@ -47,6 +47,7 @@ def _supervise(home: Home, spec: ClusterSpec, network: ClusterNetwork, exec_: bo
     if network.api_socket is not None:
         sockets["fabric"] = network.api_socket
     processes = plan.processes(spec, home, network.node_flags, network.advertise(spec))
+    log.info("starting", processes=len(processes), network=network.mode, how=network.reason)
     renewed = time.monotonic()
 
     def housekeeping() -> None:

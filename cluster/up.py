@@ -15,7 +15,7 @@ import time
 from typing import Any, NoReturn, TextIO
 
 from certs.errors import CertsError
-from cluster import control, pki, ports, readiness, serve
+from cluster import control, network, pki, ports, readiness, serve
 from cluster import spec as specs
 from cluster.errors import ClusterError, StartFailed, StateDamaged
 from cluster.home import Home
@@ -34,6 +34,7 @@ def up(
     began = time.monotonic()
     home.create()
     lock = home.take_lock()
+    network.clean_leftovers(home)
     try:
         spec = _prepare(home, chosen)
         supervisor = _fork_supervisor(home, spec, lock, exec_)
