@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +113,83 @@ async def real_etcd(directory: Path, tls: TlsFiles, *flags: str) -> AsyncIterato
 
 
 needs_etcd = pytest.mark.skipif(shutil.which("etcd") is None, reason="no etcd on this machine")
+
+
+class BalsaMember:
+    """One `balsa store` process that can be killed and started again on its data."""
+
+    def __init__(self, directory: Path, tls: TlsFiles, name: str, client_port: int, cluster: str) -> None:
+        self.name = name
+        self.url = f"https://127.0.0.1:{client_port}"
+        self.log = directory / f"{name}.log"
+        peer_url = dict(pair.split("=") for pair in cluster.split(","))[name]
+        peer_cert, peer_key = tls.peer(name)
+        self._argv = [
+            *("--name", name, "--data-dir", str(directory / name), "--initial-cluster", cluster),
+            *("--listen-client-urls", self.url, "--listen-peer-urls", peer_url),
+            *("--cert-file", str(tls.cert), "--key-file", str(tls.key), "--trusted-ca-file", str(tls.ca)),
+            *("--peer-cert-file", str(peer_cert), "--peer-key-file", str(peer_key)),
+            *("--peer-trusted-ca-file", str(tls.ca)),
+        ]
+        self.flags: list[str] = []
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "store.api", *self._argv, *self.flags, stdout=log, stderr=log
+            )
+
+    async def kill(self) -> None:
+        if self.process is not None:
+            await stop_process(self.process)
+
+    async def terminate(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), START_TIMEOUT_S)
+
+
+class BalsaCluster:
+    def __init__(self, directory: Path, tls: TlsFiles, size: int) -> None:
+        names = [f"m{number + 1}" for number in range(size)]
+        cluster = ",".join(f"{name}=https://127.0.0.1:{free_port()}" for name in names)
+        self.tls = tls
+        self.members = [BalsaMember(directory, tls, name, free_port(), cluster) for name in names]
+
+    @property
+    def urls(self) -> list[str]:
+        return [member.url for member in self.members]
+
+    def client(self, *urls: str, **options: Any) -> StoreClient:
+        return StoreClient(urls or self.urls, self.tls.client_context(), **options)
+
+    async def leader(self) -> BalsaMember:
+        """The member that leads, as soon as there is one."""
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        async with self.client() as client:
+            while asyncio.get_running_loop().time() < deadline:
+                for member in self.members:
+                    with contextlib.suppress(StoreError):
+                        status = await client.status(member.url)
+                        if status.leader == status.member_id:
+                            return member
+                await asyncio.sleep(0.05)
+        raise AssertionError("no leader")
+
+
+@asynccontextmanager
+async def balsa_cluster(
+    directory: Path, tls: TlsFiles, size: int = 1, flags: Sequence[str] = ()
+) -> AsyncIterator[BalsaCluster]:
+    cluster = BalsaCluster(directory, tls, size)
+    try:
+        for member in cluster.members:
+            member.flags = list(flags)
+            await member.start()
+        async with cluster.client() as client:
+            await wait_ready(client, cluster.members[0].process)
+        yield cluster
+    finally:
+        for member in cluster.members:
+            await member.kill()

@@ -1,0 +1,78 @@
+"""Membership: list, add, promote, update, remove, move the leader; the engine does it, the rules of etcd
+are here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable
+from typing import Any
+
+from store.api.errors import BadRequest, MemberChangeRefused, MemberNotFound, NotLeader, from_raft
+from store.api.messages import MembersResponse
+from store.raft.interface import Engine, Member, RaftError, Role
+
+
+class ClusterService:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def list_members(self, linearizable: bool) -> MembersResponse:
+        if linearizable:
+            await _guard(self._engine.read_index())
+        return MembersResponse(self._engine.status().members)
+
+    async def add(self, peer_urls: list[str], is_learner: bool) -> MembersResponse:
+        self._check_urls(peer_urls, but=0)
+        member = Member(new_member_id(peer_urls), "", tuple(sorted(peer_urls)), (), is_learner)
+        await _guard(self._engine.add_member(member))
+        return MembersResponse(self._engine.status().members, member)
+
+    async def promote(self, id: int) -> MembersResponse:
+        if not self._find(id).is_learner:
+            raise MemberChangeRefused("etcdserver: can only promote a learner member")
+        await _guard(self._engine.promote_member(id))
+        return MembersResponse(self._engine.status().members)
+
+    async def update(self, id: int, peer_urls: list[str]) -> MembersResponse:
+        member = self._find(id)
+        self._check_urls(peer_urls, but=id)
+        changed = Member(id, member.name, tuple(sorted(peer_urls)), member.client_urls, member.is_learner)
+        await _guard(self._engine.update_member(changed))
+        return MembersResponse(self._engine.status().members)
+
+    async def remove(self, id: int) -> MembersResponse:
+        self._find(id)
+        await _guard(self._engine.remove_member(id))
+        return MembersResponse(self._engine.status().members)
+
+    async def move_leader(self, target_id: int) -> None:
+        if self._engine.status().role is not Role.LEADER:
+            raise NotLeader
+        if self._find(target_id).is_learner:
+            raise MemberChangeRefused("etcdserver: bad leader transferee")
+        await _guard(self._engine.transfer_leadership(target_id))
+
+    def _find(self, id: int) -> Member:
+        for member in self._engine.status().members:
+            if member.id == id:
+                return member
+        raise MemberNotFound
+
+    def _check_urls(self, urls: list[str], but: int) -> None:
+        if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
+            raise BadRequest("etcdserver: given member URLs are invalid")
+        taken = {url for m in self._engine.status().members if m.id != but for url in m.peer_urls}
+        if taken.intersection(urls):
+            raise MemberChangeRefused("etcdserver: Peer URLs already exists")
+
+
+def new_member_id(peer_urls: list[str]) -> int:
+    digest = hashlib.sha256("".join(sorted(peer_urls)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+async def _guard(change: Awaitable[Any]) -> None:
+    try:
+        await change
+    except RaftError as error:
+        raise from_raft(error) from error

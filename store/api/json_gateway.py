@@ -1,0 +1,231 @@
+"""etcd's JSON gateway: which path takes which request, which method of the service answers, how it is
+encoded.
+
+    POST /v3/…    one row of `UNARY`: (request type, handler, encoder) POST /v3/watch,
+    /v3/maintenance/snapshot, /v3/lease/keepalive with more than one line: streams (`json_streams`) GET
+    /version /health /livez /readyz /metrics
+
+An error is etcd's body {"error", "code", "message"} with the HTTP status that grpc-gateway gives the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+
+from store.api import json_encode as encode
+from store.api import messages as m
+from store.api.errors import TooManyRequests
+from store.api.http1 import Request as HttpRequest
+from store.api.http1 import Response, Stream
+from store.api.json_names import decode
+from store.api.probes import Probes
+from store.api.service import StoreService
+from store.component import logs
+from store.mvcc import messages as kv
+from store.mvcc.errors import Code, RequestError
+
+MAX_IN_FLIGHT = 4096  # requests being served; more are refused, so that overload does not end in timeouts
+YIELD_RECORDS = 500  # a long list is encoded in pieces of this many keys, others are served in between
+
+log = logs.get("gateway")
+
+HTTP_STATUS: Mapping[int, int] = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DATA_LOSS: 500,
+    Code.UNAUTHENTICATED: 401,
+}
+
+Handler = Callable[[StoreService, Any], Awaitable[Any]]
+Encoder = Callable[[bytes, Any], bytes]
+Row = tuple[type[kv.Request], Handler, Encoder]
+
+
+async def _status(service: StoreService, request: m.EmptyRequest) -> m.StatusResponse:
+    return service.status()
+
+
+UNARY: dict[bytes, Row] = {
+    b"/v3/kv/range": (kv.RangeRequest, StoreService.range, encode.encode_range),
+    b"/v3/kv/put": (kv.PutRequest, StoreService.put, encode.encode_kv),
+    b"/v3/kv/deleterange": (kv.DeleteRangeRequest, StoreService.delete_range, encode.encode_kv),
+    b"/v3/kv/txn": (kv.TxnRequest, StoreService.txn, encode.encode_kv),
+    b"/v3/kv/compaction": (kv.CompactionRequest, StoreService.compact, encode.encode_kv),
+    b"/v3/lease/grant": (
+        m.LeaseGrantRequest,
+        lambda s, r: s.lease_grant(r.id, r.ttl_s),
+        encode.encode_lease_grant,
+    ),
+    b"/v3/lease/revoke": (m.LeaseIdRequest, lambda s, r: s.lease_revoke(r.id), encode.encode_empty),
+    b"/v3/lease/timetolive": (
+        m.LeaseTimeToLiveRequest,
+        lambda s, r: s.lease_time_to_live(r.id, r.keys),
+        encode.encode_time_to_live,
+    ),
+    b"/v3/lease/leases": (m.EmptyRequest, lambda s, r: s.lease_list(), encode.encode_leases),
+    b"/v3/cluster/member/list": (
+        m.MemberListRequest,
+        lambda s, r: s.cluster.list_members(r.linearizable),
+        encode.encode_members,
+    ),
+    b"/v3/cluster/member/add": (
+        m.MemberAddRequest,
+        lambda s, r: s.cluster.add(r.peer_urls, r.is_learner),
+        encode.encode_members,
+    ),
+    b"/v3/cluster/member/promote": (
+        m.LeaseIdRequest,
+        lambda s, r: s.cluster.promote(r.id),
+        encode.encode_members,
+    ),
+    b"/v3/cluster/member/update": (
+        m.MemberUpdateRequest,
+        lambda s, r: s.cluster.update(r.id, r.peer_urls),
+        encode.encode_members,
+    ),
+    b"/v3/cluster/member/remove": (
+        m.LeaseIdRequest,
+        lambda s, r: s.cluster.remove(r.id),
+        encode.encode_members,
+    ),
+    b"/v3/maintenance/status": (m.EmptyRequest, _status, encode.encode_status),
+    b"/v3/maintenance/alarm": (m.AlarmRequest, StoreService.alarm, encode.encode_alarms),
+    b"/v3/maintenance/defragment": (m.EmptyRequest, lambda s, r: s.release(), encode.encode_empty),
+    b"/v3/maintenance/hash": (m.HashKvRequest, lambda s, r: s.hash_kv(r.revision), encode.encode_hash),
+    b"/v3/maintenance/transfer-leadership": (
+        m.MoveLeaderRequest,
+        lambda s, r: s.cluster.move_leader(r.target_id),
+        encode.encode_empty,
+    ),
+}
+for _alias, _path in (
+    (b"/v3/kv/lease/revoke", b"/v3/lease/revoke"),
+    (b"/v3/kv/lease/timetolive", b"/v3/lease/timetolive"),
+    (b"/v3/kv/lease/leases", b"/v3/lease/leases"),
+    (b"/v3/maintenance/hashkv", b"/v3/maintenance/hash"),
+):
+    UNARY[_alias] = UNARY[_path]
+
+StreamHandler = Callable[[HttpRequest, Stream], Awaitable[None]]
+
+
+class JsonGateway:
+    """The `Application` of the HTTP server. `streams` maps a path to what serves it."""
+
+    def __init__(
+        self, service: StoreService, probes: Probes, stream_handlers: Mapping[bytes, StreamHandler]
+    ) -> None:
+        self._service = service
+        self._probes = probes
+        self._stream_handlers = stream_handlers
+        self.streams = frozenset(stream_handlers)
+        self._in_flight = 0
+
+    async def handle(self, request: HttpRequest) -> Response:
+        try:
+            row = UNARY.get(request.path)
+            if row is None:
+                return await self._probe(request)
+            if request.method != b"POST":
+                return self.error(405, "Method Not Allowed")
+            return await self._unary(request, row)
+        except RequestError as error:
+            return error_response(error)
+        except Exception:
+            log.exception("a request failed", path=request.path.decode("latin-1"))
+            return self.error(500, "internal error")
+
+    async def handle_stream(self, request: HttpRequest, stream: Stream) -> None:
+        if request.method != b"POST":
+            await stream.refuse(self.error(405, "Method Not Allowed"))
+            return
+        try:
+            await self._stream_handlers[request.path](request, stream)
+        except RequestError as error:
+            await stream.refuse(error_response(error))
+        except (ConnectionResetError, asyncio.CancelledError):
+            pass
+        except Exception:
+            log.exception("a stream failed", path=request.path.decode("latin-1"))
+
+    async def _unary(self, request: HttpRequest, row: Row) -> Response:
+        if self._in_flight >= MAX_IN_FLIGHT:
+            raise TooManyRequests
+        kind, handler, encoder = row
+        self._in_flight += 1
+        try:
+            message = decode(kind, request.body)
+            if request.headers.get(b"grpc-metadata-hasleader") == b"true":
+                self._service.require_leader()
+            response = await handler(self._service, message)
+            header = encode.encode_header(self._service.header(getattr(response, "revision", None)))
+            if isinstance(response, kv.RangeResponse) and len(response.kvs) > YIELD_RECORDS:
+                return Response(200, await _encode_long_range(header, response))
+            return Response(200, encoder(header, response))
+        finally:
+            self._in_flight -= 1
+
+    async def _probe(self, request: HttpRequest) -> Response:
+        probe = self._probes.find(request.path)
+        if probe is None:
+            return self.error(404, "Not Found")
+        if request.method not in (b"GET", b"HEAD"):
+            return self.error(405, "Method Not Allowed")
+        return await probe()
+
+    def error(self, status: int, message: str) -> Response:
+        code = _CODES.get(status, Code.UNKNOWN)
+        return Response(status, _error_body(code, message))
+
+
+_CODES = {
+    400: Code.INVALID_ARGUMENT,
+    404: Code.NOT_FOUND,
+    405: Code.UNIMPLEMENTED,
+    413: Code.INVALID_ARGUMENT,
+    431: Code.INVALID_ARGUMENT,
+    500: Code.INTERNAL,
+    503: Code.UNAVAILABLE,
+}
+
+
+def error_response(error: RequestError) -> Response:
+    return Response(HTTP_STATUS[error.code], _error_body(error.code, str(error)))
+
+
+def error_line(error: RequestError) -> bytes:
+    """The last line of a stream that failed; with the names of both generations of gateways."""
+    body = {
+        "grpc_code": int(error.code),
+        "http_code": HTTP_STATUS[error.code],
+        "code": int(error.code),
+        "message": str(error),
+    }
+    return orjson.dumps({"error": body}) + b"\n"
+
+
+def _error_body(code: Code, message: str) -> bytes:
+    return orjson.dumps({"error": message, "code": int(code), "message": message})
+
+
+async def _encode_long_range(header: bytes, response: kv.RangeResponse) -> bytes:
+    pieces: list[bytes] = []
+    for start in range(0, len(response.kvs), YIELD_RECORDS):
+        pieces.append(b",".join(map(encode.encode_record, response.kvs[start : start + YIELD_RECORDS])))
+        await asyncio.sleep(0)
+    return encode.range_json(header, b",".join(pieces), response)

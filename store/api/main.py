@@ -1,0 +1,169 @@
+"""`balsa store`: one member, from flags to a serving process and back.
+
+Start: flags → TLS → engine (which loads what is on the disk) → client door. Stop: no new connections, what
+is in flight is answered, the leader hands over, the log is closed. If the engine fails the process ends
+with its reason; whoever supervises it starts it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+import ssl
+from collections.abc import Coroutine
+from typing import Any
+
+from certs.errors import CertsError
+from certs.tls import Reloader, client_context, server_context
+from store.api import flags, housekeeping
+from store.api.http1 import Server
+from store.api.json_gateway import JsonGateway
+from store.api.json_streams import JsonStreams
+from store.api.leases import LeaseKeeper
+from store.api.machine import StoreMachine
+from store.api.metrics import Metrics
+from store.api.probes import Probes
+from store.api.service import VERSION, Limits, StoreService
+from store.component import logs, process
+from store.component.process import FatalError, Lifecycle
+from store.raft import RaftConfig, RaftNode, StorageError
+
+STOP_GRACE_S = 2.0
+BACKLOG = 1024
+
+log = logs.get("store")
+
+
+def main(argv: list[str]) -> int:
+    return process.run("store", flags.parser(), argv, serve)
+
+
+async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
+    flags.check(args)
+    client_tls, reloaders = _contexts(args)
+    loop = asyncio.get_running_loop()
+    leases = LeaseKeeper(loop.time)
+    machine = StoreMachine(leases)
+    engine = RaftNode(_raft_config(args, reloaders), machine)
+    engine.on_leadership(lambda leading: leases.on_leadership(machine.leases, leading))
+    sockets = _listen(args)
+    try:
+        await engine.start()
+    except (StorageError, OSError) as error:
+        raise FatalError(str(error)) from error
+    service = StoreService(engine, machine, leases, _limits(args))
+    streams = JsonStreams(service)
+    gateway = JsonGateway(service, Probes(service, Metrics(service)), streams.handlers())
+    server = Server(gateway, args.max_concurrent_connections)
+    doors = [
+        await loop.create_server(server.protocol, sock=sock, ssl=client_tls, backlog=BACKLOG)
+        for sock in sockets
+    ]
+    log.info("serving clients", name=args.name, urls=args.listen_client_urls, version=VERSION)
+    tasks = [
+        asyncio.create_task(each) for each in _background(args, service, server, leases, reloaders, loop.time)
+    ]
+    tasks.append(asyncio.create_task(_until_failed(engine)))
+    try:
+        await lifecycle.until_stopped(*tasks)
+    finally:
+        for door in doors:
+            door.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # hand over first: requests in flight then end well, and the others have a leader at once
+        await asyncio.gather(engine.stop(), server.stop(STOP_GRACE_S))
+
+
+def _background(
+    args: argparse.Namespace,
+    service: StoreService,
+    server: Server,
+    leases: LeaseKeeper,
+    reloaders: list[Reloader],
+    now: Any,
+) -> list[Coroutine[Any, Any, None]]:
+    return [
+        leases.run(service.engine, lambda: service.machine.leases),
+        housekeeping.release_memory(service),
+        housekeeping.sweep_connections(server),
+        housekeeping.notify_progress(service, args.watch_progress_notify_interval),
+        _forever(housekeeping.auto_compact(service, flags.retention(args), now)),
+        *(reloader.run() for reloader in reloaders),
+    ]
+
+
+async def _forever(work: Coroutine[Any, Any, None]) -> None:
+    """Work that may have nothing to do must not end the process by ending."""
+    await work
+    await asyncio.Event().wait()
+
+
+async def _until_failed(engine: RaftNode) -> None:
+    failure = await engine.wait_stopped()
+    raise FatalError(f"the consensus engine stopped: {failure}")
+
+
+def _contexts(args: argparse.Namespace) -> tuple[ssl.SSLContext, list[Reloader]]:
+    try:
+        context = server_context(args.cert_file, args.key_file, args.trusted_ca_file)
+    except CertsError as error:
+        raise FatalError(str(error)) from error
+    return context, [Reloader(context, args.cert_file, args.key_file)]
+
+
+def _raft_config(args: argparse.Namespace, reloaders: list[Reloader]) -> RaftConfig:
+    cert, key, ca = args.peer_cert_file, args.peer_key_file, args.peer_trusted_ca_file
+    try:
+        server = server_context(cert, key, ca)
+        client = client_context(ca, cert, key, min_tls13=True)
+        reloaders += [Reloader(context, cert, key) for context in (server, client)]
+        return RaftConfig(
+            name=args.name,
+            data_dir=flags.data_dir(args),
+            initial_members=flags.initial_cluster(args),
+            cluster_token=args.initial_cluster_token,
+            listen_urls=flags.split(args.listen_peer_urls),
+            advertise_client_urls=flags.split(args.advertise_client_urls or args.listen_client_urls),
+            server_tls=server,
+            client_tls=client,
+            heartbeat_interval_s=args.heartbeat_interval / 1000,
+            election_timeout_s=args.election_timeout / 1000,
+            snapshot_count=args.snapshot_count,
+        )
+    except (CertsError, ValueError) as error:
+        raise FatalError(str(error)) from error
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    election_timeout_s = args.election_timeout / 1000
+    return Limits(
+        request_bytes=args.max_request_bytes,
+        txn_ops=args.max_txn_ops,
+        quota_bytes=args.quota_backend_bytes or Limits().quota_bytes,
+        request_timeout_s=5.0 + 2 * election_timeout_s,
+        min_lease_ttl_s=max(1, -(-3 * args.election_timeout // 2000)),
+    )
+
+
+def _listen(args: argparse.Namespace) -> list[socket.socket]:
+    if args.listen_client_fd is not None:
+        return [socket.socket(fileno=args.listen_client_fd)]
+    addresses = flags.listen_addresses(args.listen_client_urls, "--listen-client-urls")
+    return [_bind(address) for address in addresses]
+
+
+def _bind(address: flags.ListenAddress) -> socket.socket:
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+    except OSError as error:
+        raise FatalError(f"cannot listen on {address.host}:{address.port}: {error}") from error
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,163 @@
+"""The key index: every key to the records that are kept of it.
+
+A key that has one record maps to it directly, one with a history to the list of its records in revision
+order; with a million keys that difference is most of the memory. Live keys and keys whose newest record is
+a deletion are sorted apart, so that the count of a range at the current revision is two binary searches.
+
+A key changes at most once per revision (transactions refuse duplicates), so a revision names a record of a
+key.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from operator import attrgetter
+
+from sortedcontainers import SortedList
+
+from store.mvcc.messages import Record
+
+TO_THE_END = b"\x00"  # as range_end: no upper bound
+
+_mod_revision = attrgetter("mod_revision")
+
+
+class KeyIndex:
+    def __init__(self) -> None:
+        self._entries: dict[bytes, Record | list[Record]] = {}
+        self._live: SortedList[bytes] = SortedList()
+        self._dead: SortedList[bytes] = SortedList()
+
+    def __len__(self) -> int:
+        """Live keys."""
+        return len(self._live)
+
+    def __contains__(self, key: bytes) -> bool:
+        """Is anything kept of the key, be it its deletion?"""
+        return key in self._entries
+
+    # -- reading --
+
+    def current(self, key: bytes) -> Record | None:
+        """The live record of a key, or None."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        record = entry[-1] if type(entry) is list else entry
+        assert isinstance(record, Record)
+        return record if record.version else None
+
+    def at(self, key: bytes, revision: int) -> Record | None:
+        """The record that was live at `revision`, or None. `revision` must not be compacted."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if isinstance(entry, Record):
+            return entry if entry.version and entry.mod_revision <= revision else None
+        position = bisect_right(entry, revision, key=_mod_revision)
+        if position == 0:
+            return None
+        record = entry[position - 1]
+        return record if record.version else None
+
+    def live_keys(self, key: bytes, end: bytes) -> Iterator[bytes]:
+        """The live keys of [key, end) in order; `end` b"" means the one key."""
+        if not end:
+            return iter((key,) if self.current(key) is not None else ())
+        return _irange(self._live, key, end)
+
+    def known_keys(self, key: bytes, end: bytes) -> Iterator[bytes]:
+        """Live and deleted keys of the range in order, for a read at a past revision."""
+        if not end:
+            return iter((key,) if key in self._entries else ())
+        return merge(_irange(self._live, key, end), _irange(self._dead, key, end))
+
+    def count_live(self, key: bytes, end: bytes) -> int:
+        if not end:
+            return 1 if self.current(key) is not None else 0
+        first: int = self._live.bisect_left(key)
+        last: int = len(self._live) if end == TO_THE_END else self._live.bisect_left(end)
+        return max(0, last - first)
+
+    def records_before(self, revision: int, after_key: bytes | None) -> Iterator[Record]:
+        """For each key beyond `after_key`, its oldest record if that is older than `revision`, in key order.
+
+        After a compaction at `revision` these are exactly the records that the revision log no longer has.
+        """
+        for key in merge(_after(self._live, after_key), _after(self._dead, after_key)):
+            entry = self._entries[key]
+            record = entry if isinstance(entry, Record) else entry[0]
+            if record.mod_revision < revision:
+                yield record
+
+    # -- writing --
+
+    def insert(self, record: Record) -> None:
+        """Add a newer record of its key."""
+        key = record.key
+        entry = self._entries.get(key)
+        if entry is None:
+            assert record.version, "a deletion of a key that never was"
+            self._entries[key] = record
+            self._live.add(key)
+            return
+        if type(entry) is not list:
+            assert isinstance(entry, Record)
+            entry = self._entries[key] = [entry]
+        before = entry[-1]
+        assert before.mod_revision < record.mod_revision, "a key changes once per revision"
+        entry.append(record)
+        if not before.version:
+            self._dead.remove(key)
+            self._live.add(key)
+        elif not record.version:
+            self._live.remove(key)
+            self._dead.add(key)
+
+    def compact(self, key: bytes, revision: int) -> int:
+        """Drop what no read at or after `revision` can see of a key; returns the freed payload in bytes."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return 0
+        records = [entry] if isinstance(entry, Record) else entry
+        position = bisect_right(records, revision, key=_mod_revision)
+        if position == 0:
+            return 0
+        keep_from = position - 1 if records[position - 1].version else position
+        dropped, kept = records[:keep_from], records[keep_from:]
+        if not dropped:
+            return 0
+        if not kept:
+            del self._entries[key]
+            self._dead.remove(key)
+        else:
+            self._entries[key] = kept[0] if len(kept) == 1 and kept[0].version else kept
+        return sum(record_size_bytes(record) for record in dropped)
+
+    def load(self, records: Iterable[Record]) -> None:
+        """Fill an empty index with the oldest records of keys, in key order (`records_before`)."""
+        assert not self._entries
+        self._entries = {record.key: record for record in records}
+        self._live.update(self._entries)
+
+
+RECORD_OVERHEAD_BYTES = 160  # index slot, key and record objects; measured, see docs of the memory bound
+
+
+def record_size_bytes(record: Record) -> int:
+    """What a record counts for against the quota."""
+    return len(record.key) + len(record.value) + RECORD_OVERHEAD_BYTES
+
+
+def _irange(keys: SortedList[bytes], key: bytes, end: bytes) -> Iterator[bytes]:
+    if end == TO_THE_END:
+        return iter(keys.irange(key))
+    if end <= key:
+        return iter(())
+    return iter(keys.irange(key, end, inclusive=(True, False)))
+
+
+def _after(keys: SortedList[bytes], key: bytes | None) -> Iterator[bytes]:
+    return iter(keys) if key is None else iter(keys.irange(key, inclusive=(False, True)))

@@ -1,0 +1,187 @@
+"""A point-in-time view of the store, written in pieces while requests go on being applied, and the way back.
+
+History makes the view cheap. What is kept is, in two parts: for each key the oldest record, where the log
+no longer has it (in key order), and then the log itself up to the revision of the view. Requests applied
+meanwhile only append, and `release_some` waits until the view is exhausted or dropped.
+
+    chunk = msgpack [kind, ...]      kinds: header, base records, log records, end
+    order = header base* log* end
+
+The end carries the number of records, so that a snapshot that lost its tail is not taken for a whole one.
+`load` builds a new store beside the old one; the caller swaps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from store.mvcc.index import record_size_bytes
+from store.mvcc.log import RevisionLog
+from store.mvcc.messages import Record
+from store.mvcc.store import MvccStore
+from store.mvcc.txn import Leases
+
+FORMAT = 1
+CHUNK_BYTES = 512 * 1024  # a chunk ends after the record that reaches it
+CHUNK_RECORDS = 2000
+
+
+class Damaged(Exception):
+    """The chunks are no snapshot that can be loaded; the text says why."""
+
+
+class Header(msgspec.Struct, array_like=True, tag="header", frozen=True):
+    format: int
+    revision: int
+    compact_revision: int
+    base_hash: int
+    log_start: int  # the first revision that is in the log
+
+
+class Base(msgspec.Struct, array_like=True, tag="base"):
+    records: list[Record]
+
+
+class Log(msgspec.Struct, array_like=True, tag="log"):
+    records: list[Record]
+
+
+class End(msgspec.Struct, array_like=True, tag="end", frozen=True):
+    records: int
+    last_hash: int
+
+
+Chunk = Header | Base | Log | End
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Chunk).decode
+
+
+class MvccView:
+    """Taken in no time; `chunks` may be consumed at leisure, once. `close` it if it is not consumed to its
+    end."""
+
+    def __init__(self, store: MvccStore) -> None:
+        self._store = store
+        self._log_length = len(store.log)
+        first = store.log.slice(0, 1)
+        self._header = Header(
+            FORMAT,
+            store.revision,
+            store.compact_revision,
+            store.log.base_hash,
+            first[0].mod_revision if first else store.revision + 1,
+        )
+        self._last_hash = store.log.last_hash
+        self._open = True
+        store.pins += 1
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._store.pins -= 1
+
+    def chunks(self) -> Iterator[bytes]:
+        try:
+            yield _encode(self._header)
+            count = 0
+            for records in self._base():
+                count += len(records)
+                yield _encode(Base(records))
+            for records in self._log():
+                count += len(records)
+                yield _encode(Log(records))
+            yield _encode(End(count, self._last_hash))
+        finally:
+            self.close()
+
+    def _base(self) -> Iterator[list[Record]]:
+        after: bytes | None = None
+        while records := _some(self._store.index.records_before(self._header.log_start, after)):
+            after = records[-1].key
+            yield records
+
+    def _log(self) -> Iterator[list[Record]]:
+        position = 0
+        while position < self._log_length:
+            limit = min(CHUNK_RECORDS, self._log_length - position)
+            records = _some(iter(self._store.log.slice(position, limit)))
+            position += len(records)
+            yield records
+
+
+def _some(records: Iterator[Record]) -> list[Record]:
+    taken: list[Record] = []
+    size = 0
+    for record in islice(records, CHUNK_RECORDS):
+        taken.append(record)
+        size += record_size_bytes(record)
+        if size >= CHUNK_BYTES:
+            break
+    return taken
+
+
+def load(chunks: Iterable[bytes], leases: Leases) -> MvccStore:
+    """A new store from a view's chunks. Key-to-lease bindings are the lease table's own to restore. Raises
+    Damaged."""
+    iterator = iter(chunks)
+    header = _next(iterator)
+    if not isinstance(header, Header):
+        raise Damaged("the snapshot does not begin with its header")
+    if header.format != FORMAT:
+        raise Damaged(f"the snapshot has format {header.format}; this version reads {FORMAT}")
+    store = MvccStore(leases)
+    store.revision, store.compact_revision = header.revision, header.compact_revision
+    store.log = RevisionLog(header.base_hash)
+    base: list[Record] = []
+    count = 0
+    chunk = _next(iterator)
+    while isinstance(chunk, Base):
+        base += chunk.records
+        count += len(chunk.records)
+        chunk = _next(iterator)
+    store.index.load(base)
+    store.size_bytes = sum(record_size_bytes(record) for record in base)
+    del base
+    while isinstance(chunk, Log):
+        count += len(chunk.records)
+        _replay(store, chunk.records)
+        chunk = _next(iterator)
+    _check_end(store, chunk, count)
+    return store
+
+
+def _next(chunks: Iterator[bytes]) -> Chunk:
+    try:
+        chunk: Any = _decode(next(chunks))
+    except StopIteration:
+        raise Damaged("the snapshot ends too early") from None
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"a chunk of the snapshot cannot be read: {error}") from error
+    assert isinstance(chunk, Header | Base | Log | End)
+    return chunk
+
+
+def _replay(store: MvccStore, records: list[Record]) -> None:
+    for record in records:
+        if not 0 < record.mod_revision <= store.revision:
+            raise Damaged(f"the snapshot has a change at revision {record.mod_revision}, beyond its own")
+        store.log.append(record)
+        if record.version == 0 and record.key not in store.index:
+            # what it deleted is compacted and gone; only a watch from the compact revision still wants it
+            if record.mod_revision > store.compact_revision:
+                raise Damaged(f"the snapshot deletes a key at revision {record.mod_revision} that never was")
+            continue
+        store.index.insert(record)
+        store.size_bytes += record_size_bytes(record)
+
+
+def _check_end(store: MvccStore, end: Chunk, count: int) -> None:
+    if not isinstance(end, End) or end.records != count:
+        raise Damaged("the snapshot's records are not complete")
+    if end.last_hash != store.log.last_hash:
+        raise Damaged("the snapshot's hash does not match its records")
