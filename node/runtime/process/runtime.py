@@ -77,6 +77,9 @@ class ProcessRuntime:
         isolation = Isolation(**await self._spawner.probe(self._root / "probe"))
         self._host = spec.Host(isolation, limits.detect(self._root), hidden_paths(self._hidden))
         await asyncio.gather(*(self._adopt(record) for record in list(self._records.load_sandboxes())))
+        for sandbox_id in await self._network.allocated():  # of an agent killed between the two
+            if sandbox_id not in self._sandboxes:
+                await self._network.teardown_pod(sandbox_id)
 
     async def close(self) -> None:
         for sandbox in self._sandboxes.values():

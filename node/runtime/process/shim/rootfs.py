@@ -289,10 +289,17 @@ def _mounts_below(skip: str = "") -> list[tuple[str, str]]:
     with open("/proc/self/mountinfo") as file:
         for line in file:
             fields = line.split(" ")
-            point = fields[4].encode().decode("unicode_escape")
+            point = _unescaped(fields[4])
             if not (skip and (point == skip or point.startswith(skip + "/"))):
                 found.append((point, fields[fields.index("-") + 1]))
     return found
+
+
+def _unescaped(path: str) -> str:
+    """mountinfo writes these as octal (a codec would be imported when the interpreter's files are gone)."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, character)
+    return path
 
 
 def _escaped(path: str) -> str:
