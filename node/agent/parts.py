@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from control_plane.client.clock import Clock
 from node.agent.downward import NodeFacts
-from node.agent.pod_spec import Obj
+from node.agent.pod_spec import Obj, field_path
 from node.agent.probes import Prober
 from node.agent.references import Ref
 from node.agent.view import Host
@@ -17,7 +17,9 @@ from node.runtime.interface import Mount, Runtime
 
 
 class Recorder(Protocol):
-    def event(self, obj: Obj, type_: str, reason: str, message: str) -> None: ...
+    def event(
+        self, obj: Obj, type: Literal["Normal", "Warning"], reason: str, message: str, *, field_path: str = ""
+    ) -> None: ...
 
 
 class StatusSink(Protocol):
@@ -71,6 +73,9 @@ class Parts:
     cluster_dns: Sequence[str] = ()
     cluster_domain: str = "cluster.local"
     memory_bytes: int = 0
-    extra_env: Callable[[], dict[str, str]] = field(
-        default=dict
-    )  # for the pods that share the node's loopback
+
+    def tell(self, pod: Obj, reason: str, message: str, container: str = "") -> None:
+        self.events.event(pod, "Normal", reason, message, field_path=field_path(pod, container))
+
+    def warn(self, pod: Obj, reason: str, message: str, container: str = "") -> None:
+        self.events.event(pod, "Warning", reason, message, field_path=field_path(pod, container))

@@ -36,6 +36,10 @@ class PodObserver:
         newest = self._sandboxes[0] if self._sandboxes else None
         return newest if newest and newest.state is SandboxState.READY else None
 
+    @property
+    def containers(self) -> list[ContainerStatus]:
+        return list(self._containers)
+
     def latest(self, container: str) -> ContainerStatus | None:
         mine = [each for each in self._containers if each.config.name == container]
         return max(mine, key=lambda each: each.config.attempt, default=None)

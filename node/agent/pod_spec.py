@@ -116,19 +116,11 @@ def probe_grace_s(pod: Obj, probe: Obj | None) -> int:
     return grace_s(pod) if own is None else int(own)
 
 
-def reference(pod: Obj, container_name: str = "") -> Obj:
-    """An ObjectReference to the pod, or to one of its containers, for events and owner references."""
-    ref: Obj = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "namespace": namespace(pod),
-        "name": name(pod),
-        "uid": uid(pod),
-        "resourceVersion": pod["metadata"].get("resourceVersion", ""),
-    }
-    if container_name:
-        found = find_container(pod, container_name)
-        role = found[0] if found else Role.MAIN
-        field = {Role.MAIN: "containers", Role.EPHEMERAL: "ephemeralContainers"}.get(role, "initContainers")
-        ref["fieldPath"] = f"spec.{field}{{{container_name}}}"
-    return ref
+def field_path(pod: Obj, container_name: str) -> str:
+    """Where a container stands in its pod, as events name it: `spec.containers{web}`."""
+    if not container_name:
+        return ""
+    found = find_container(pod, container_name)
+    role = found[0] if found else Role.MAIN
+    field = {Role.MAIN: "containers", Role.EPHEMERAL: "ephemeralContainers"}.get(role, "initContainers")
+    return f"spec.{field}{{{container_name}}}"

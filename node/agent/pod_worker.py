@@ -26,7 +26,6 @@ from node.agent.pod_spec import (
     is_terminal,
     name,
     namespace,
-    reference,
     uid,
 )
 from node.agent.probe_state import Kind
@@ -47,7 +46,7 @@ from node.agent.view import (
     StopSandbox,
     View,
 )
-from node.runtime.interface import RuntimeError_
+from node.runtime.interface import ContainerStatus, RuntimeError_
 from store.component import logs
 
 RESYNC_S = 60.0
@@ -354,10 +353,15 @@ class PodWorker:
         self._warn("Unhealthy", f"{kind.label} probe failed: {output}", container)
 
     def _tell(self, reason: str, message: str, container: str = "") -> None:
-        self._parts.events.event(reference(self.pod, container), "Normal", reason, message)
+        self._parts.tell(self.pod, reason, message, container)
 
     def _warn(self, reason: str, message: str, container: str = "") -> None:
-        self._parts.events.event(reference(self.pod, container), "Warning", reason, message)
+        self._parts.warn(self.pod, reason, message, container)
+
+    @property
+    def containers(self) -> list[ContainerStatus]:
+        """As last seen."""
+        return self._observer.containers
 
     @property
     def occupies(self) -> bool:

@@ -12,7 +12,7 @@ from node.agent import container_config, container_files, environment, reference
 from node.agent.errors import ConfigError, VolumeError
 from node.agent.handlers import Target
 from node.agent.parts import Parts
-from node.agent.pod_spec import Obj, grace_s, reference, uid
+from node.agent.pod_spec import Obj, grace_s, uid
 from node.agent.view import Problem, StartContainer
 from node.runtime.interface import (
     ContainerConfig,
@@ -150,7 +150,7 @@ class Starter:
         return Problem(container, failed.reason, str(failed), now_s, now_s + delay_s, failures, failed.image)
 
     def _tell(self, pod: Obj, spec: Obj, reason: str, message: str) -> None:
-        self.parts.events.event(reference(pod, spec["name"]), "Normal", reason, message)
+        self.parts.tell(pod, reason, message, spec["name"])
 
     def _warn(self, pod: Obj, spec: Obj, reason: str, message: str) -> None:
-        self.parts.events.event(reference(pod, spec["name"]), "Warning", reason, message)
+        self.parts.warn(pod, reason, message, spec["name"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from node.agent.handlers import Target
 from node.agent.parts import Parts
-from node.agent.pod_spec import Obj, find_container, reference
+from node.agent.pod_spec import Obj, find_container
 from node.agent.termination import MIN_GRACE_S
 from node.agent.view import StopContainer
 from node.runtime.interface import NotFound
@@ -20,7 +20,7 @@ class Stopper:
     async def stop(self, pod: Obj, action: StopContainer, address: str) -> None:
         """Returns when the container has ended. `run_pre_stop` is False for a stop that only got shorter."""
         if action.run_pre_stop:
-            self.parts.events.event(reference(pod, action.name), "Normal", "Killing", action.message)
+            self.parts.tell(pod, "Killing", action.message, action.name)
             await self._pre_stop(pod, action, address)
         left_s = max(action.deadline_s - self.parts.clock.wall(), MIN_GRACE_S)
         try:
@@ -40,7 +40,4 @@ class Stopper:
         except TimeoutError:
             return
         if not result.ok:
-            ref = reference(pod, action.name)
-            self.parts.events.event(
-                ref, "Warning", "FailedPreStopHook", f"PreStopHook failed: {result.output}"
-            )
+            self.parts.warn(pod, "FailedPreStopHook", f"PreStopHook failed: {result.output}", action.name)

@@ -1,0 +1,176 @@
+"""`balsa node`: the node agent and the service proxy of one node, with flags in the style of kubelet's."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+from certs import tls
+from certs.errors import CertsError
+from certs.kubeconfig import KubeConfig
+from control_plane.client.client import Client
+from node.agent.agent import Agent, Options
+from node.agent.node_object import Settings
+from node.network.interface import Network
+from node.runtime.interface import Runtime
+from store.component import logs, process
+from store.component.flags import Parser, parse_duration
+from store.component.process import FatalError, Lifecycle
+
+log = logs.get("node")
+
+DESCRIPTION = "Runs the pods of one node, and its service proxy."
+DEFAULT_PORT = 10250
+
+
+def main(argv: list[str]) -> int:
+    return process.run("node", parser(), argv, _run)
+
+
+def parser() -> Parser:
+    flags = Parser("balsa node", DESCRIPTION)
+    add = flags.add_argument
+    add("--node-name", "--hostname-override", default=socket.gethostname(), help="the node's name")
+    add("--kubeconfig", required=True, metavar="FILE", help="how to reach the apiserver, and as whom")
+    add("--root-dir", required=True, metavar="DIR", help="pods, volumes, logs and the runtime's state")
+    add("--port", type=int, default=DEFAULT_PORT, help="of the kubelet API on 127.0.0.1")
+    add("--listen-fd", type=int, default=-1, help="an inherited, bound socket to serve on instead of --port")
+    add("--tls-cert-file", required=True, metavar="FILE", help="serving certificate of the kubelet API")
+    add("--tls-private-key-file", required=True, metavar="FILE", help="its key")
+    add("--client-ca-file", required=True, metavar="FILE", help="CA of the kubelet API's clients")
+    flags.add_bool("--register-node", True, "create the Node object")
+    add("--node-labels", default="", metavar="K=V,...", help="labels of the node at registration")
+    add("--register-with-taints", default="", metavar="K=V:EFFECT,...", help="taints at registration")
+    add("--max-pods", type=int, default=110, help="how many pods the node takes")
+    add("--node-status-update-frequency", type=parse_duration, default="10s", help="how often it is measured")
+    add(
+        "--node-lease-duration-seconds",
+        type=int,
+        default=40,
+        help="of the heartbeat Lease; renewed 4 times in it",
+    )
+    add(
+        "--cluster-dns",
+        default="",
+        metavar="IP,...",
+        help="name servers for pods with dnsPolicy ClusterFirst",
+    )
+    add("--cluster-domain", default="cluster.local", help="the cluster's DNS domain")
+    _network_flags(flags)
+    return flags
+
+
+def _network_flags(flags: Parser) -> None:
+    add = flags.add_argument
+    add("--network", choices=["netns", "loopback"], default="loopback", help="how pods get their addresses")
+    add("--network-directory", default="", metavar="DIR", help="netns: the directory of the cluster's fabric")
+    add("--node-ip", default="", help="the node's address inside the cluster's network")
+    add("--pod-cidr", default="", metavar="CIDR", help="the pods' addresses on this node")
+    add("--service-cidr", default="10.96.0.0/16", metavar="CIDR", help="the services' addresses")
+    add("--container-runtime-endpoint", default="", metavar="URL", help="a CRI socket; empty: processes")
+    add("--image-dir", default="", metavar="DIR", help="process runtime: unpacked OCI images")
+    add("--hide-path", action="append", default=[], metavar="PATH", help="what pods must not see; repeatable")
+    add("--proxy-mode", choices=["userspace", "none"], default="userspace", help="the service proxy")
+
+
+async def _run(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
+    root = Path(args.root_dir)
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        config = KubeConfig.load(args.kubeconfig)
+        context = tls.server_context(args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)
+    except CertsError as error:
+        raise FatalError(str(error)) from error
+    network = _network(args, root)
+    runtime = _runtime(args, root, network)
+    client = Client(config, "balsa-node", field_manager="kubelet")
+    agent = Agent(_options(args, root, network, runtime), client, runtime, network)
+    reloader = asyncio.create_task(_reload(context, args))
+    try:
+        starting = asyncio.create_task(agent.start(_listening(args), context))
+        await lifecycle.until_stopped(starting)
+        starting.cancel()
+        await lifecycle.until_stopped(*agent.tasks)
+    finally:
+        reloader.cancel()
+        await agent.stop()
+        await client.close()
+
+
+async def _reload(context: Any, args: argparse.Namespace) -> None:
+    await tls.Reloader(context, args.tls_cert_file, args.tls_private_key_file).run()
+
+
+def _listening(args: argparse.Namespace) -> socket.socket:
+    if args.listen_fd >= 0:
+        return socket.socket(fileno=args.listen_fd)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1", args.port))
+    except OSError as error:
+        sock.close()
+        raise FatalError(f"cannot listen on 127.0.0.1:{args.port}: {error.strerror}") from error
+    return sock
+
+
+def _options(args: argparse.Namespace, root: Path, network: Network, runtime: Runtime) -> Options:
+    settings = Settings(
+        name=args.node_name,
+        node_ip=network.node_ip,
+        pod_cidr=args.pod_cidr,
+        port=args.port,
+        max_pods=args.max_pods,
+        labels=dict(_pairs(args.node_labels)),
+        taints=_taints(args.register_with_taints),
+        runtime_version=f"{runtime.name}://{runtime.version}",
+        lease_duration_s=args.node_lease_duration_seconds,
+    )
+    return Options(
+        settings=settings,
+        root=root,
+        update_interval_s=args.node_status_update_frequency,
+        register=args.register_node,
+        cluster_dns=[each for each in args.cluster_dns.split(",") if each],
+        cluster_domain=args.cluster_domain,
+    )
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    pieces = (each.partition("=") for each in text.split(",") if each)
+    return [(key, value) for key, _, value in pieces]
+
+
+def _taints(text: str) -> list[dict[str, str]]:
+    found = []
+    for each in (piece for piece in text.split(",") if piece):
+        left, _, effect = each.rpartition(":")
+        key, _, value = left.partition("=")
+        if not key or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+            raise FatalError(f"--register-with-taints: {each!r} is not KEY=VALUE:EFFECT")
+        found.append({"key": key, "effect": effect, **({"value": value} if value else {})})
+    return found
+
+
+def _network(args: argparse.Namespace, root: Path) -> Network:
+    if args.network == "netns":
+        from node.network.netns import NetnsNetwork
+
+        return NetnsNetwork(Path(args.network_directory), args.node_name, args.node_ip, args.pod_cidr)
+    from node.network.loopback import LoopbackNetwork
+
+    return LoopbackNetwork(root / "network", args.node_name, args.node_ip, args.pod_cidr)
+
+
+def _runtime(args: argparse.Namespace, root: Path, network: Network) -> Runtime:
+    if args.container_runtime_endpoint:
+        raise FatalError("--container-runtime-endpoint: CRI runtimes are not supported yet; leave it empty")
+    from node.runtime.process.runtime import ProcessRuntime
+
+    hidden = [root, Path(args.kubeconfig).parent, Path(args.tls_private_key_file).parent]
+    hidden += [Path(each) for each in args.hide_path]
+    images = Path(args.image_dir) if args.image_dir else None
+    return ProcessRuntime(root / "runtime", network, hidden, images)

@@ -1,0 +1,160 @@
+"""All pods of this node: from what the API (and the manifests directory) wants and the runtime has, to workers.
+
+One worker per uid. At start the runtime is asked first, so that a pod that already runs here is taken over; what
+runs here without an object is stopped and removed, once the informer is known to be complete. A pod that is new
+here must be admitted; one that was running is not asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from node.agent import admission, container_config
+from node.agent.errors import Rejected
+from node.agent.parts import Parts
+from node.agent.pod_spec import Obj, full_name, is_deleting, is_mirror, is_terminal, name, namespace, uid
+from node.agent.pod_worker import PodWorker
+from node.agent.view import Outcome
+from node.agent.volumes import cleanup
+from node.runtime.interface import SandboxStatus
+from store.component import logs
+
+log = logs.get("node.pods")
+
+
+class PodManager:
+    def __init__(self, parts: Parts, node: Callable[[], Obj], pods_directory: Path) -> None:
+        self._parts = parts
+        self._node = node
+        self._pods_directory = pods_directory
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._found: dict[str, list[SandboxStatus]] = {}  # by pod uid, of an earlier agent
+        self._events_task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Before the first pod is told: look what is here."""
+        self._events_task = asyncio.create_task(self._follow_runtime(), name="runtime events")
+        for sandbox in await self._parts.runtime.list_pod_sandboxes():
+            self._found.setdefault(sandbox.config.uid, []).append(sandbox)
+
+    async def close(self) -> None:
+        """Stop looking; the pods go on."""
+        tasks = [*self._tasks.values(), *([self._events_task] if self._events_task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ---- what is wanted
+
+    def added(self, pod: Obj) -> None:
+        if is_mirror(pod) or uid(pod) in self._workers:
+            return
+        found = self._found.pop(uid(pod), [])
+        worker = PodWorker(self._parts, pod, tuple(each.id for each in found))
+        if not found and not is_terminal(pod) and not is_deleting(pod):
+            self._admit(worker)
+        self._run(worker)
+
+    def updated(self, _old: Obj, pod: Obj) -> None:
+        worker = self._workers.get(uid(pod))
+        if worker is None:
+            self.added(pod)
+        else:
+            worker.update(pod)
+
+    def deleted(self, pod: Obj) -> None:
+        worker = self._workers.get(uid(pod))
+        if worker is not None:
+            worker.remove(pod)
+
+    def synced(self) -> None:
+        """Every pod of this node has been told: what is left over here belongs to none."""
+        for pod_uid, sandboxes in self._found.items():
+            log.info("removing a pod that is gone", pod=pod_uid, sandboxes=len(sandboxes))
+            worker = PodWorker(self._parts, _remains(sandboxes[0]), tuple(each.id for each in sandboxes))
+            worker.remove()
+            self._run(worker)
+        self._found.clear()
+        for directory in self._pods_directory.iterdir() if self._pods_directory.is_dir() else ():
+            if directory.name not in self._workers:
+                cleanup.remove(directory)
+
+    def objects_changed(self, pod_uid: str) -> None:
+        if worker := self._workers.get(pod_uid):
+            worker.volumes_changed()
+
+    # ---- questions
+
+    def worker(self, pod_namespace: str, pod_name: str) -> PodWorker | None:
+        return next(
+            (
+                each
+                for each in self._workers.values()
+                if (namespace(each.pod), name(each.pod)) == (pod_namespace, pod_name)
+            ),
+            None,
+        )
+
+    def pods(self) -> list[Obj]:
+        return [each.pod for each in self._workers.values()]
+
+    def pod(self, pod_uid: str) -> Obj | None:
+        worker = self._workers.get(pod_uid)
+        return worker.pod if worker else None
+
+    # ---- inside
+
+    def _admit(self, worker: PodWorker) -> None:
+        others: Iterable[Obj] = [each.pod for each in self._workers.values() if each.occupies]
+        try:
+            admission.admit(worker.pod, self._node(), others)
+        except Rejected as rejected:
+            message = f"{admission.PREFIX}{rejected}"
+            log.info("pod rejected", pod=full_name(worker.pod), reason=rejected.reason, why=str(rejected))
+            self._parts.warn(worker.pod, rejected.reason, str(rejected))
+            worker.end(Outcome("Failed", rejected.reason, message))
+
+    def _run(self, worker: PodWorker) -> None:
+        self._workers[worker.uid] = worker
+        task = asyncio.create_task(worker.run(), name=f"pod {worker.uid}")
+        self._tasks[worker.uid] = task
+        task.add_done_callback(lambda done: self._ended(worker, done))
+
+    def _ended(self, worker: PodWorker, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(worker.uid, None)
+        self._workers.pop(worker.uid, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("pod worker failed; it begins anew", pod=full_name(worker.pod), error=repr(error))
+            asyncio.create_task(self._again(worker))  # noqa: RUF006  held by _tasks once it runs
+
+    async def _again(self, worker: PodWorker) -> None:
+        sandboxes = await self._parts.runtime.list_pod_sandboxes()
+        mine = tuple(each.id for each in sandboxes if each.config.uid == worker.uid)
+        fresh = PodWorker(self._parts, worker.pod, mine)
+        fresh.outcome = worker.outcome
+        await self._parts.clock.sleep(1.0)
+        self._run(fresh)
+
+    async def _follow_runtime(self) -> None:
+        async for event in self._parts.runtime.events():
+            if worker := self._workers.get(event.pod_uid):
+                worker.wake()
+
+
+def _remains(sandbox: SandboxStatus) -> Obj:
+    """Just enough of a pod to stop what is left of it."""
+    config = sandbox.config
+    grace = config.annotations.get(container_config.GRACE_ANNOTATION)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": config.name, "namespace": config.namespace, "uid": config.uid},
+        "spec": {
+            "containers": [],
+            "hostNetwork": config.host_network,
+            **({"terminationGracePeriodSeconds": int(grace)} if grace else {}),
+        },
+    }
