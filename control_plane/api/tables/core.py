@@ -127,7 +127,8 @@ def new_event(obj: Object, now_s: float) -> Cells:
 def resource_quota(obj: Object, now_s: float) -> Cells:
     status = obj.get("status") or {}
     hard, used = status.get("hard") or {}, status.get("used") or {}
-    requests, limits = [], []
+    requests: list[str] = []
+    limits: list[str] = []
     for name in sorted(hard):
         shown = f"{name}: {used.get(name, '0')}/{hard[name]}"
         (limits if name.startswith("limits") else requests).append(shown)
