@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from node.runtime.process.shim.probe import INITIAL_USER_NAMESPACE
+
 ROOT = Path(__file__).resolve().parents[2]
 USER = "nobody"
 HERE = "tests/node"
@@ -51,12 +53,10 @@ def _as_user(command: list[str]) -> subprocess.CompletedProcess[str]:
         pytest.param([], [f"{HERE}/runtime"], id="user-namespace-of-each-pod"),
     ],
 )
-def test_as_an_ordinary_user(
-    enter: list[str], suites: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_as_an_ordinary_user(enter: list[str], suites: list[str]) -> None:
     if os.geteuid() == 0 and shutil.which("runuser") is None:
         pytest.skip("there is no runuser to become an ordinary user with")
-    if Path("/proc/self/ns/user").readlink() != Path("/proc/1/ns/user").readlink():
+    if str(Path("/proc/self/ns/user").readlink()) != INITIAL_USER_NAMESPACE:
         pytest.skip("this is a user namespace already")
     if not (ROOT / HERE).exists():
         pytest.skip("the tests are not in a checkout")

@@ -170,10 +170,19 @@ def _reset_signals() -> None:
 
 def _execute(argv: list[str], env: dict[str, str]) -> None:
     name = argv[0]
+    program = name if "/" in name else _find(name, env.get("PATH", ""))
     try:
-        os.execvpe(name, argv, env)
+        os.execve(program, argv, env)
     except FileNotFoundError as error:
-        where = "no such file or directory" if "/" in name else "executable file not found in $PATH"
-        raise LaunchError("StartError", f'exec: "{name}": {where}') from error
+        raise LaunchError("StartError", f'exec: "{name}": no such file or directory') from error
     except OSError as error:
         raise LaunchError("StartError", f'exec: "{name}": {(error.strerror or "").lower()}') from error
+
+
+def _find(name: str, search_path: str) -> str:
+    """As container runtimes look a program up: what may not be executed, or looked into, is passed over."""
+    for directory in search_path.split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    raise LaunchError("StartError", f'exec: "{name}": executable file not found in $PATH')
