@@ -69,6 +69,11 @@ class Candidacy:
 
     # Time and connections
 
+    def begin(self, now: float) -> None:
+        """A member that is a quorum by itself has nobody to wait for."""
+        if self._electorate.is_voter and self._electorate.quorum == 1:
+            self._elections.leader_lost(now, self._electorate.voters, 0)
+
     def act(self, now: float) -> None:
         """Ask, stand for election, or let the core's time pass."""
         core = self._core

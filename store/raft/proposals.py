@@ -10,6 +10,9 @@ cannot apply it twice. Only a snapshot that jumps over entries, or the caller's 
     queued ──leader known──▶ sent(term) ──entry applied──▶ result
       │ deadline: NotLeader     │ entry of a later term applied: ProposalDropped
       ▼                         ▼ deadline, or snapshot installed: OutcomeUnknown
+
+A proposal whose connection breaks is sent again to the same leader in the same term, which knows its number; that
+is no second proposal.
 """
 
 from __future__ import annotations
@@ -75,7 +78,7 @@ class Proposals:
         size = 0
         while self._queued:
             proposal = self._queued[0]
-            if proposal.number not in self._waiting:  # expired
+            if not self._may_be_sent(proposal, term):
                 self._queued.popleft()
                 continue
             alone = proposal.change is not None
@@ -88,6 +91,11 @@ class Proposals:
             if alone:
                 break
         return taken
+
+    def send_again(self, term: int) -> None:
+        """The connection to the leader of `term` is new: what was sent may be lost with the old one. The leader
+        tells by the numbers what it has already."""
+        self._queued.extendleft(reversed([each for each in self._sent() if each.sent_term == term]))
 
     def resolve(self, session: int, numbers: Sequence[int], results: Sequence[Any]) -> None:
         """An entry with these proposals was applied here."""
@@ -124,6 +132,10 @@ class Proposals:
     def abandon(self, unsent: RaftError, sent: RaftError) -> None:
         for proposal in list(self._waiting.values()):
             self._finish(proposal.number, None, unsent if proposal.sent_term is None else sent)
+
+    def _may_be_sent(self, proposal: Proposal, term: int) -> bool:
+        """Not if it expired; and what was sent once is never sent in another term."""
+        return proposal.number in self._waiting and proposal.sent_term in (None, term)
 
     def _sent(self) -> Iterable[Proposal]:
         return [each for each in self._waiting.values() if each.sent_term is not None]

@@ -111,6 +111,7 @@ class Replica:
         self._sweep_at = 0.0
         self._log_bytes_at_snapshot = 0
         self._adopt(self.membership)
+        self._candidacy.begin(self._turn_at)
         self._handlers: dict[str, Callable[[int, Message], None]] = {
             "append_entries": self._on_append,
             "next_node_idx": self._on_acknowledgement,
@@ -291,6 +292,8 @@ class Replica:
                 self.core.disconnected(peer)
                 self._replication.reset(peer)
                 self._candidacy.peer_disconnected(self._clock(), peer)
+                if peer == self._leader:
+                    self._leader = 0  # even if it is heard again in this very turn
             else:
                 assert isinstance(what, dict)
                 self._handlers[what["type"]](peer, what)
@@ -320,6 +323,7 @@ class Replica:
         if core.leader != self._leader:
             self._leader = core.leader
             self.requests.reads.reset()
+            self.requests.connected_anew()
             _log.info("leader", term=core.term, leader=f"{core.leader:x}" if core.leader else "none")
         if core.is_leader == self._leading:
             return

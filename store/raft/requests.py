@@ -7,6 +7,7 @@ for why). Numbers rise along a connection; a leader that sees one again has it a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 
 from store.raft.adapter import Core
@@ -68,24 +69,31 @@ class Requests:
         elif not core.is_leader and core.leader and leader_connected:
             self._forward(core.leader)
 
+    def connected_anew(self) -> None:
+        """The leader is the same, the connection to it is not."""
+        if not self._core.is_leader:
+            self.proposals.send_again(self._core.term)
+
     def on_propose(self, peer: int, message: Message) -> None:
-        numbers = message["numbers"]
-        if numbers and self._is_news(peer, message, numbers[0], numbers[-1]):
-            self._forwarded.append(Group(message["session"], numbers, message["commands"]))
+        numbers, commands = message["numbers"], message["commands"]
+        known = bisect_right(numbers, self._taken(peer, message))
+        if self._leads_in(message) and known < len(numbers):
+            self._forwarded_numbers[peer] = message["session"], numbers[-1]
+            self._forwarded.append(Group(message["session"], numbers[known:], commands[known:]))
 
     def on_propose_change(self, peer: int, message: Message) -> None:
         number = message["number"]
-        if self._is_news(peer, message, number, number):
+        if self._leads_in(message) and number > self._taken(peer, message):
+            self._forwarded_numbers[peer] = message["session"], number
             self._forwarded.append((message["session"], number, Change.unpack(message["change"])))
 
-    def _is_news(self, peer: int, message: Message, first: int, last: int) -> bool:
-        if not self._core.is_leader or message["term"] != self._core.term:
-            return False  # whoever sent it learns that it was dropped from the next leader's first entry
+    def _leads_in(self, message: Message) -> bool:
+        """If not, whoever sent it learns from the next leader's first entry that it was dropped."""
+        return self._core.is_leader and bool(message["term"] == self._core.term)
+
+    def _taken(self, peer: int, message: Message) -> int:
         session, taken = self._forwarded_numbers.get(peer, (0, 0))
-        if session == message["session"] and first <= taken:
-            return False
-        self._forwarded_numbers[peer] = message["session"], last
-        return True
+        return taken if session == message["session"] else 0
 
     def _append(self, membership: Membership, connected: set[int]) -> None:
         waiting, self._forwarded = self._forwarded, []

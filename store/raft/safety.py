@@ -1,6 +1,6 @@
 """Corrections of pysyncobj's message handling, as pure functions of a message and the log.
 
-What the Raft paper asks and the stock handler does not do; the letters are those of docs/pysyncobj.md:
+What the Raft paper asks and the stock handler does not do (the letters are those of tests/store/raft/test_defects):
 
 * B1  A commit index counts only up to the entry at which the logs are known to match (§5.3). Snapshots never reach
       the stock handler, which took the commit index from their pieces.

@@ -168,7 +168,9 @@ class PeerTransport:
         if not places:
             places = [dict(zip(("host", "port"), _address(url), strict=True)) for url in self._listen_urls]
         for place in places:
-            server = await loop.create_server(lambda: _Link(self), ssl=self._server_tls, **place)
+            server = await loop.create_server(
+                lambda: _Link(self), ssl=self._server_tls, ssl_handshake_timeout=GREETING_TIMEOUT_S, **place
+            )
             self._servers.append(server)
         self.set_members(self._members)
 
