@@ -115,12 +115,16 @@ def _encode_txn(header: bytes, response: TxnResponse) -> bytes:
     rest = b',"succeeded":true' if response.succeeded else b""
     if response.responses:
         parts = [
-            b'{"%b":%b}'
-            % (_OPERATION_NAMES[type(each)], encode_kv(b'{"revision":"%d"}' % each.revision, each))
+            b'{"%b":%b}' % (_OPERATION_NAMES[type(each)], encode_kv(_inner_header(each), each))
             for each in response.responses
         ]
         rest += b',"responses":[' + b",".join(parts) + b"]"
     return b'{"header":' + header + rest + b"}"
+
+
+def _inner_header(response: KvResponse) -> bytes:
+    """Inside a transaction only the revision is told, and of nested transactions nothing, as etcd does."""
+    return b"{}" if isinstance(response, TxnResponse) else b'{"revision":"%d"}' % response.revision
 
 
 # -- watches --
