@@ -1,0 +1,233 @@
+"""The apiserver's flags, named as kube-apiserver's, and what they come to."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from control_plane.apiserver.authn.build import AuthenticationOptions
+from control_plane.apiserver.authn.front_proxy import FrontProxyHeaders
+from control_plane.apiserver.kubelet import DEFAULT_ADDRESS_TYPES
+from control_plane.apiserver.limits import MAX_READS_IN_FLIGHT, MAX_WRITES_IN_FLIGHT
+from control_plane.apiserver.services.ranges import Network, PortRange
+from store.component.flags import Parser, parse_duration
+from store.component.process import FatalError
+
+DEFAULT_ISSUER = "https://kubernetes.default.svc"
+
+
+@dataclass(slots=True)
+class Config:
+    store_endpoints: Sequence[str]
+    store_ca_file: Path
+    store_cert_file: Path
+    store_key_file: Path
+    tls_cert_file: Path
+    tls_key_file: Path
+    authentication: AuthenticationOptions
+    authorization_modes: Sequence[str]
+    service_networks: Sequence[Network]
+    node_ports: PortRange
+    advertise_address: str
+    secure_port: int
+    bind_address: str = "0.0.0.0"
+    listen_fds: Sequence[int] = ()
+    kubelet_cert_file: Path | None = None
+    kubelet_key_file: Path | None = None
+    kubelet_ca_file: Path | None = None
+    kubelet_address_types: Sequence[str] = DEFAULT_ADDRESS_TYPES
+    enable_admission: Sequence[str] = ()
+    disable_admission: Sequence[str] = ()
+    event_ttl_s: float = 3600.0
+    max_reads: int = MAX_READS_IN_FLIGHT
+    max_writes: int = MAX_WRITES_IN_FLIGHT
+    shutdown_delay_s: float = 0.0
+    requestheader: dict[str, str] = field(default_factory=dict)
+
+
+def parser() -> Parser:
+    flags = Parser("balsa apiserver", "Serves the Kubernetes API from a store that speaks etcd v3.")
+    add = flags.add_argument
+    add(
+        "--etcd-servers",
+        "--store-endpoints",
+        required=True,
+        help="URLs of the store's members, comma-separated",
+    )
+    add("--etcd-cafile", type=Path, required=True, help="authority of the store's certificates")
+    add("--etcd-certfile", type=Path, required=True, help="client certificate for the store")
+    add("--etcd-keyfile", type=Path, required=True, help="its key")
+    add("--tls-cert-file", type=Path, required=True, help="serving certificate")
+    add("--tls-private-key-file", type=Path, required=True, help="its key")
+    add("--bind-address", default="0.0.0.0", help="address to listen on")
+    add("--secure-port", type=int, default=6443, help="port to listen on, and that clients are told of")
+    add(
+        "--listen-fd",
+        type=int,
+        action="append",
+        default=[],
+        help="inherited listening socket, instead of a port of its own; repeatable",
+    )
+    add("--advertise-address", default="", help="address at which pods reach this server")
+    _add_authentication(flags)
+    add(
+        "--authorization-mode",
+        default="Node,RBAC",
+        help="AlwaysAllow, AlwaysDeny, Node, RBAC; comma-separated, in order",
+    )
+    add("--enable-admission-plugins", default="", help="admission plugins to add to the default ones")
+    add("--disable-admission-plugins", default="", help="admission plugins to leave out")
+    add(
+        "--service-cluster-ip-range",
+        default="10.96.0.0/16",
+        help="addresses of services; two networks, comma-separated, for dual stack",
+    )
+    add("--service-node-port-range", default="30000-32767", help="node ports of services")
+    add("--kubelet-client-certificate", type=Path, help="client certificate for node agents")
+    add("--kubelet-client-key", type=Path, help="its key")
+    add("--kubelet-certificate-authority", type=Path, help="authority of the node agents' certificates")
+    add(
+        "--kubelet-preferred-address-types",
+        default=",".join(DEFAULT_ADDRESS_TYPES),
+        help="which of a node's addresses to use, best first",
+    )
+    add("--event-ttl", type=parse_duration, default=3600.0, help="how long events are kept")
+    add("--max-requests-inflight", type=int, default=MAX_READS_IN_FLIGHT, help="reads under way at once")
+    add(
+        "--max-mutating-requests-inflight",
+        type=int,
+        default=MAX_WRITES_IN_FLIGHT,
+        help="writes under way at once",
+    )
+    add(
+        "--shutdown-delay-duration",
+        type=parse_duration,
+        default=0.0,
+        help="how long to go on serving, not ready, before a stop",
+    )
+    add("--proxy-client-cert-file", type=Path, help="client certificate for aggregated servers")
+    add("--proxy-client-key-file", type=Path, help="its key")
+    return flags
+
+
+def _add_authentication(flags: Parser) -> None:
+    add = flags.add_argument
+    add("--client-ca-file", type=Path, help="authority of client certificates")
+    flags.add_bool("--anonymous-auth", True, "let requests without credentials in, as system:anonymous")
+    flags.add_bool("--enable-bootstrap-token-auth", False, "accept bootstrap tokens")
+    add("--token-auth-file", type=Path, help="CSV file of static tokens")
+    add(
+        "--service-account-key-file",
+        type=Path,
+        action="append",
+        default=[],
+        help="public keys of service-account tokens; repeatable",
+    )
+    add("--service-account-signing-key-file", type=Path, help="key that signs service-account tokens")
+    add(
+        "--service-account-issuer",
+        action="append",
+        default=[],
+        help="issuer of service-account tokens; the first signs; repeatable",
+    )
+    add(
+        "--service-account-max-token-expiration",
+        type=parse_duration,
+        default=0.0,
+        help="longest life of a token; 0: no bound",
+    )
+    flags.add_bool(
+        "--service-account-extend-token-expiration", True, "let mounted tokens live longer, with a warning"
+    )
+    add("--api-audiences", default="", help="audiences of this API; the issuers by default")
+    add("--requestheader-client-ca-file", type=Path, help="authority of front proxies")
+    add("--requestheader-allowed-names", default="", help="names of front proxies; any by default")
+    add("--requestheader-username-headers", default="X-Remote-User", help="headers that name the user")
+    add("--requestheader-uid-headers", default="X-Remote-Uid", help="headers that name the user's uid")
+    add("--requestheader-group-headers", default="X-Remote-Group", help="headers that name the groups")
+    add("--requestheader-extra-headers-prefix", default="X-Remote-Extra-", help="prefixes of further headers")
+
+
+def config(args: argparse.Namespace) -> Config:
+    """Raises FatalError for flags that cannot be."""
+    try:
+        networks = [ipaddress.ip_network(each) for each in _words(args.service_cluster_ip_range)]
+        node_ports = PortRange.parse(args.service_node_port_range)
+    except ValueError as error:
+        raise FatalError(f"a range is not valid: {error}") from error
+    if not networks:
+        raise FatalError("--service-cluster-ip-range names no network")
+    return Config(
+        store_endpoints=_words(args.etcd_servers),
+        store_ca_file=args.etcd_cafile,
+        store_cert_file=args.etcd_certfile,
+        store_key_file=args.etcd_keyfile,
+        tls_cert_file=args.tls_cert_file,
+        tls_key_file=args.tls_private_key_file,
+        authentication=_authentication(args),
+        authorization_modes=_words(args.authorization_mode),
+        service_networks=networks,
+        node_ports=node_ports,
+        advertise_address=args.advertise_address or "127.0.0.1",
+        secure_port=args.secure_port,
+        bind_address=args.bind_address,
+        listen_fds=args.listen_fd,
+        kubelet_cert_file=args.kubelet_client_certificate,
+        kubelet_key_file=args.kubelet_client_key,
+        kubelet_ca_file=args.kubelet_certificate_authority,
+        kubelet_address_types=_words(args.kubelet_preferred_address_types),
+        enable_admission=_words(args.enable_admission_plugins),
+        disable_admission=_words(args.disable_admission_plugins),
+        event_ttl_s=args.event_ttl,
+        max_reads=args.max_requests_inflight,
+        max_writes=args.max_mutating_requests_inflight,
+        shutdown_delay_s=args.shutdown_delay_duration,
+        requestheader=_requestheader(args),
+    )
+
+
+def _authentication(args: argparse.Namespace) -> AuthenticationOptions:
+    return AuthenticationOptions(
+        client_ca_file=args.client_ca_file,
+        requestheader_client_ca_file=args.requestheader_client_ca_file,
+        requestheader_allowed_names=_words(args.requestheader_allowed_names),
+        requestheader_headers=FrontProxyHeaders(
+            user=_words(args.requestheader_username_headers),
+            uid=_words(args.requestheader_uid_headers),
+            group=_words(args.requestheader_group_headers),
+            extra_prefix=_words(args.requestheader_extra_headers_prefix),
+        ),
+        service_account_key_files=args.service_account_key_file,
+        service_account_signing_key_file=args.service_account_signing_key_file,
+        service_account_issuers=args.service_account_issuer or [DEFAULT_ISSUER],
+        service_account_max_token_expiration_s=int(args.service_account_max_token_expiration),
+        service_account_extend_token_expiration=args.service_account_extend_token_expiration,
+        api_audiences=_words(args.api_audiences),
+        token_auth_file=args.token_auth_file,
+        enable_bootstrap_token_auth=args.enable_bootstrap_token_auth,
+        anonymous_auth=args.anonymous_auth,
+    )
+
+
+def _requestheader(args: argparse.Namespace) -> dict[str, str]:
+    """What aggregated servers are told of the front proxy, in the form of its ConfigMap."""
+    if args.requestheader_client_ca_file is None:
+        return {}
+    lists = {
+        "requestheader-allowed-names": args.requestheader_allowed_names,
+        "requestheader-username-headers": args.requestheader_username_headers,
+        "requestheader-uid-headers": args.requestheader_uid_headers,
+        "requestheader-group-headers": args.requestheader_group_headers,
+        "requestheader-extra-headers-prefix": args.requestheader_extra_headers_prefix,
+    }
+    quoted = {
+        name: "[" + ",".join(f'"{word}"' for word in _words(text)) + "]" for name, text in lists.items()
+    }
+    return {"requestheader-client-ca-file": args.requestheader_client_ca_file.read_text(), **quoted}
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -1,0 +1,50 @@
+"""PATCH: the patch is applied to the object in the version of the request; the result goes the way of an update.
+
+A patch names no resourceVersion as a rule, so a lost race is tried again on the winner's object.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control_plane.apiserver import conversion, patch_schema, rules
+from control_plane.apiserver.core import Context
+from control_plane.apiserver.handlers import body, respond, update, write
+from control_plane.apiserver.handlers.options import WriteOptions, write_options
+from control_plane.apiserver.handlers.update import Prepare
+from control_plane.apiserver.messages import Response
+from control_plane.apiserver.patch.dispatch import apply_patch
+from control_plane.apiserver.storage.objects import Stored
+
+Object = dict[str, Any]
+
+
+async def patch(ctx: Context) -> Response:
+    options = write_options(ctx.request, "PatchOptions")
+    respond.target_of(ctx)
+    outcome = await apply(ctx, await body.read_body(ctx), options)
+    return respond.stored_object(ctx, outcome.object)
+
+
+async def apply(
+    ctx: Context, patch_body: bytes, options: WriteOptions, prepare: Prepare | None = None
+) -> write.Outcome:
+    async def change(current: Stored) -> write.Plan:
+        new = patched(ctx, patch_body, current.object, options)
+        return await update.plan(ctx, new, current, options, prepare)
+
+    return await write.guaranteed_update(ctx, change, options.dry_run)
+
+
+def patched(ctx: Context, patch_body: bytes, stored: Object, options: WriteOptions) -> Object:
+    """The patched object, in the storage version. Raises StatusError."""
+    resource = ctx.resource
+    served = conversion.to_version(stored, resource)
+    content_type = ctx.request.content_type()
+    result = apply_patch(content_type, patch_body, served, patch_schema.of_resource(resource))
+    result.setdefault("metadata", {})
+    body.fill_kind(result, resource.gvk)
+    result = body.checked(ctx, result, resource.gvk, options.field_validation, [])
+    write.check_identity(ctx, result)
+    rules.default(resource, result)
+    return write.to_storage_version(ctx, result)

@@ -1,0 +1,201 @@
+r"""Every request's way: authenticate, impersonate, authorize, keep within limits, handle; every error's way out.
+
+    request -> parse -> 401? -> impersonate 403? -> authorize 403? -> limits 429? -> handler -> response
+                 \________________________ any exception becomes one Status ______________________/
+
+Nothing below this module turns an exception into an answer, and nothing above it sees one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+import orjson
+
+from control_plane.api import errors
+from control_plane.api.errors import StatusError
+from control_plane.apiserver import metrics
+from control_plane.apiserver.authn.impersonation import impersonate
+from control_plane.apiserver.authn.interface import Authenticator, Unauthenticated
+from control_plane.apiserver.authn.user import ANONYMOUS, UserInfo
+from control_plane.apiserver.authz.forbidden import forbidden_error
+from control_plane.apiserver.authz.interface import Attributes, Authorizer, Decision
+from control_plane.apiserver.core import Context, Core
+from control_plane.apiserver.limits import Limits
+from control_plane.apiserver.messages import JSON, MAX_BODY_SIZE_BYTES, BodyTooLarge, Request, Response
+from control_plane.apiserver.negotiation import GZIP_THRESHOLD_BYTES, accepts_gzip, gzip
+from control_plane.apiserver.router import resource_handler
+from control_plane.apiserver.routes import RequestInfo, request_info
+from control_plane.apiserver.storage.codec import Undecodable
+from store.client.errors import (
+    FutureRevision,
+    NoSpace,
+    OutcomeUnknown,
+    StoreError,
+    TooManyRequests,
+    Unavailable,
+)
+from store.component import logs
+
+REQUEST_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 10.0
+ALWAYS_ALLOWED = frozenset({"healthz", "livez", "readyz"})  # probes need no credentials
+GZIP_IN_THREAD_BYTES = 1024 * 1024
+
+PathHandler = Callable[[Request, RequestInfo, UserInfo], Awaitable[Response]]
+
+log = logs.get("apiserver")
+
+
+class Pipeline:
+    """Called by the HTTP shell with each request; never raises but for cancellation."""
+
+    def __init__(
+        self,
+        core: Core,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        paths: PathHandler,
+        limits: Limits,
+    ) -> None:
+        self._core = core
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._paths = paths
+        self._limits = limits
+
+    async def __call__(self, request: Request) -> Response:
+        began = perf_counter()
+        info = RequestInfo(path=request.path, verb=request.method.lower())
+        try:
+            info = request_info(request.method, request.path, request.query)
+            response = await self._serve(request, info)
+        except Exception as error:
+            response = failure(error, request)
+        metrics.observe(info, response.status, perf_counter() - began)
+        return await _compressed(request, response)
+
+    async def _serve(self, request: Request, info: RequestInfo) -> Response:
+        if request.path.partition("/")[2].partition("/")[0] in ALWAYS_ALLOWED:
+            return await self._paths(request, info, UserInfo(ANONYMOUS))
+        await self._filled()
+        user = await self._authenticate(request)
+        user = await impersonate(request, user, self._authorizer)
+        await self._authorize(user, info)
+        with self._limits.admit(user, info):
+            if info.is_long_running:
+                return await self._handle(request, info, user)
+            try:
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    return await self._handle(request, info, user)
+            except TimeoutError as error:
+                raise errors.timeout("request did not complete within the allotted timeout") from error
+
+    async def _filled(self) -> None:
+        """Who asks while the caches are still empty waits a little. Raises StatusError ServiceUnavailable."""
+        synced = self._core.feed.synced
+        if synced.is_set():
+            return
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await synced.wait()
+        except TimeoutError as error:
+            raise errors.service_unavailable(
+                "the server has not read the store yet", retry_after_s=1
+            ) from error
+
+    async def _authenticate(self, request: Request) -> UserInfo:
+        try:
+            user = await self._authenticator.authenticate(request)
+        except Unauthenticated as error:
+            log.info("refused a credential", reason=error, remote=request.connection.remote)
+            raise errors.unauthorized() from error
+        if user is None:
+            raise errors.unauthorized()
+        return user
+
+    async def _authorize(self, user: UserInfo, info: RequestInfo) -> None:
+        attributes = attributes_of(user, info)
+        decision, reason = await self._authorizer.authorize(attributes)
+        if decision is not Decision.ALLOW:
+            raise forbidden_error(attributes, reason)
+
+    async def _handle(self, request: Request, info: RequestInfo, user: UserInfo) -> Response:
+        if not info.is_resource:
+            return await self._paths(request, info, user)
+        resource = self._core.registry.get(info.group, info.version, info.resource)
+        if resource is None:
+            return await self._paths(request, info, user)
+        ctx = Context(self._core, request, info, user, resource)
+        return await resource_handler(ctx)(ctx)
+
+
+def attributes_of(user: UserInfo, info: RequestInfo) -> Attributes:
+    if not info.is_resource:
+        return Attributes(user=user, verb=info.verb, path=info.path)
+    return Attributes(
+        user=user,
+        verb=info.verb,
+        group=info.group,
+        version=info.version,
+        resource=info.resource,
+        subresource=info.subresource,
+        namespace=info.namespace,
+        name=info.name,
+        label_selector=info.label_selector,
+        field_selector=info.field_selector,
+    )
+
+
+def failure(error: Exception, request: Request) -> Response:
+    """The one place where an exception becomes an answer."""
+    status = status_error(error)
+    if status.code >= 500 and not isinstance(error, StatusError | StoreError):
+        log.exception("request failed", method=request.method, path=request.path)
+    headers = {"Retry-After": str(status.retry_after_s)} if status.retry_after_s else {}
+    if status.code == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'
+    return Response(status.code, orjson.dumps(status.status()) + b"\n", JSON, headers)
+
+
+def status_error(error: Exception) -> StatusError:
+    match error:
+        case StatusError():
+            return error
+        case BodyTooLarge():
+            return errors.too_large(MAX_BODY_SIZE_BYTES)
+        case TooManyRequests():
+            return errors.too_many_requests("the store is busy, please try again later")
+        case Unavailable():
+            # Certainly not applied: clients may send it again, and client-go does when told when.
+            return errors.service_unavailable(f"the store is not available: {error}", retry_after_s=1)
+        case OutcomeUnknown():
+            # No Retry-After: a client that blindly repeats a create would read AlreadyExists.
+            return errors.timeout("the store did not answer in time; the write may have been applied")
+        case NoSpace():
+            return errors.internal("the store's space is used up: etcdserver: mvcc: database space exceeded")
+        case FutureRevision():
+            return errors.timeout("Too large resource version", retry_after_s=1)
+        case Undecodable():
+            return errors.internal(f"the stored object cannot be read: {error}")
+        case StoreError():
+            return errors.internal(str(error))
+        case ValueError() if "fields exceeded" in str(error):
+            return errors.bad_request(str(error))
+    return errors.internal(f"{type(error).__name__}")
+
+
+async def _compressed(request: Request, response: Response) -> Response:
+    if len(response.body) < GZIP_THRESHOLD_BYTES or "Content-Encoding" in response.headers:
+        return response
+    if not accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        return response
+    if len(response.body) > GZIP_IN_THREAD_BYTES:
+        response.body = await asyncio.to_thread(gzip, response.body)
+    else:
+        response.body = gzip(response.body)
+    response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    return response

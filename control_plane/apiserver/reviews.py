@@ -1,0 +1,168 @@
+"""Questions to the apiserver about users and rights: answered at once, never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from control_plane.api import errors, meta
+from control_plane.api.registry import Resource
+from control_plane.apiserver.authn.interface import Unauthenticated
+from control_plane.apiserver.authn.user import UserInfo
+from control_plane.apiserver.authz.interface import Attributes, Decision
+from control_plane.apiserver.core import Context
+from control_plane.apiserver.handlers import body, respond, write
+from control_plane.apiserver.handlers.options import write_options
+from control_plane.apiserver.messages import Response
+from control_plane.apiserver.subresources import binding
+
+Object = dict[str, Any]
+Handler = Callable[[Context], Awaitable[Response]]
+
+
+def handler(resource: Resource) -> Handler | None:
+    return _HANDLERS.get(resource.group_resource)
+
+
+async def _read(ctx: Context) -> Object:
+    options = write_options(ctx.request, "CreateOptions")
+    return await body.read_object(ctx, ctx.resource.gvk, options.field_validation)
+
+
+def _answer(ctx: Context, review: Object, status: Object) -> Response:
+    review["status"] = status
+    return respond.plain_object(ctx, review, 201)
+
+
+async def _access(ctx: Context, user: UserInfo, review: Object) -> Response:
+    spec = review.get("spec") or {}
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if (resource is None) == (path is None):
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        problem = errors.invalid_value("spec.resourceAttributes", resource, why)
+        raise errors.invalid(ctx.resource.group, ctx.resource.kind, "", [problem])
+    if resource is not None:
+        attributes = _resource_attributes(user, resource)
+    else:
+        attributes = _path_attributes(user, path or {})
+    decision, reason = await ctx.core.authorizer.authorize(attributes)
+    status: Object = {"allowed": decision is Decision.ALLOW}
+    if decision is Decision.DENY:
+        status["denied"] = True
+    if reason:
+        status["reason"] = reason
+    return _answer(ctx, review, status)
+
+
+def _resource_attributes(user: UserInfo, given: Mapping[str, Any]) -> Attributes:
+    return Attributes(
+        user=user,
+        verb=given.get("verb", ""),
+        group=given.get("group", ""),
+        version=given.get("version", ""),
+        resource=given.get("resource", "") or "*",
+        subresource=given.get("subresource", ""),
+        namespace=given.get("namespace", ""),
+        name=given.get("name", ""),
+    )
+
+
+def _path_attributes(user: UserInfo, given: Mapping[str, Any]) -> Attributes:
+    return Attributes(user=user, verb=given.get("verb", ""), path=given.get("path", ""))
+
+
+async def self_subject_access(ctx: Context) -> Response:
+    return await _access(ctx, ctx.user, await _read(ctx))
+
+
+async def subject_access(ctx: Context) -> Response:
+    review = await _read(ctx)
+    spec = review.get("spec") or {}
+    if not spec.get("user") and not spec.get("groups"):
+        problem = errors.invalid_value(
+            "spec.user", spec.get("user", ""), "at least one of user or group must be specified"
+        )
+        raise errors.invalid(ctx.resource.group, ctx.resource.kind, "", [problem])
+    return await _access(ctx, _subject(spec), review)
+
+
+async def local_subject_access(ctx: Context) -> Response:
+    review = await _read(ctx)
+    write.check_namespace(ctx, review)
+    spec = review.get("spec") or {}
+    attributes = spec.get("resourceAttributes") or {}
+    if attributes.get("namespace") != ctx.namespace:
+        why = "must match metadata.namespace"
+        problem = errors.invalid_value(
+            "spec.resourceAttributes.namespace", attributes.get("namespace", ""), why
+        )
+        raise errors.invalid(ctx.resource.group, ctx.resource.kind, "", [problem])
+    return await _access(ctx, _subject(spec), review)
+
+
+def _subject(spec: Mapping[str, Any]) -> UserInfo:
+    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    return UserInfo(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra)
+
+
+async def self_subject_rules(ctx: Context) -> Response:
+    review = await _read(ctx)
+    namespace = (review.get("spec") or {}).get("namespace", "")
+    if not namespace:
+        raise errors.bad_request("no namespace on request")
+    return _answer(ctx, review, ctx.core.rules_of.status(ctx.user, namespace))
+
+
+async def self_subject(ctx: Context) -> Response:
+    review = await _read(ctx)
+    review["metadata"]["creationTimestamp"] = meta.rfc3339(ctx.core.clock())
+    return _answer(ctx, review, {"userInfo": _user_info(ctx.user)})
+
+
+async def token_review(ctx: Context) -> Response:
+    review = await _read(ctx)
+    spec = review.get("spec") or {}
+    token = spec.get("token", "")
+    if not token:
+        return _answer(ctx, review, {"user": {}})
+    audiences = tuple(spec.get("audiences") or ())
+    try:
+        found = await ctx.core.token_authenticator.authenticate_token(token, audiences)
+    except Unauthenticated as error:
+        return _answer(ctx, review, {"user": {}, "error": f"[invalid bearer token, {error}]"})
+    if found is None:
+        return _answer(ctx, review, {"user": {}, "error": "invalid bearer token"})
+    status: Object = {"authenticated": True, "user": _user_info(found.user)}
+    if found.audiences:
+        status["audiences"] = list(found.audiences)
+    return _answer(ctx, review, status)
+
+
+def _user_info(user: UserInfo) -> Object:
+    info: Object = {"username": user.name}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.groups:
+        info["groups"] = list(user.groups)
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return info
+
+
+async def pod_binding(ctx: Context) -> Response:
+    """POST of a Binding to the collection: the older form of `pods/binding`."""
+    pods = ctx.core.registry.get("", "v1", "pods")
+    assert pods is not None
+    return await binding.create(replace(ctx, resource=pods))
+
+
+_HANDLERS: Mapping[str, Handler] = {
+    "selfsubjectaccessreviews.authorization.k8s.io": self_subject_access,
+    "subjectaccessreviews.authorization.k8s.io": subject_access,
+    "localsubjectaccessreviews.authorization.k8s.io": local_subject_access,
+    "selfsubjectrulesreviews.authorization.k8s.io": self_subject_rules,
+    "selfsubjectreviews.authentication.k8s.io": self_subject,
+    "tokenreviews.authentication.k8s.io": token_review,
+    "bindings": pod_binding,
+}

@@ -1,0 +1,156 @@
+"""The HTTP shell: aiohttp's low-level server (no router, no middleware) turned into our Request and Response.
+
+It owns sockets, TLS and connections, and nothing else. The client's certificate is read once per connection.
+A client that hangs up cancels its handler: a watch ends, a write that has reached the store still happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import unquote
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from control_plane.apiserver.messages import BodyTooLarge, Connection, Request, Response
+from store.component import logs
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+KEEPALIVE_TIMEOUT_S = 75.0
+MAX_LINE_BYTES = 64 * 1024
+BACKLOG = 1024
+DRAIN_TIMEOUT_S = 5.0
+
+log = logs.get("apiserver.http")
+_parse_errors = logging.getLogger("aiohttp.server")
+
+
+class _Protocol(RequestHandler):
+    """One connection, with a place for what is known of its client."""
+
+    __slots__ = ("client",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.client = Connection(
+            remote=str(peer[0]) if peer else "",
+            certificate=transport.get_extra_info("peercert") or None,
+            tls=transport.get_extra_info("ssl_object"),
+        )
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class HTTPServer:
+    """Serves `handler` on listening sockets. `stop` drains: no new connection, requests under way finish."""
+
+    def __init__(self, handler: Handler, sockets: Sequence[socket.socket], context: ssl.SSLContext) -> None:
+        self._handler = handler
+        self._sockets = sockets
+        self._context = context
+        self._listeners: list[asyncio.Server] = []
+        self._draining = False
+        _parse_errors.setLevel(logging.CRITICAL)  # a client's malformed request is answered, not our error
+        self._server = _Server(
+            self._handle,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+        )
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            listener = await loop.create_server(self._server, sock=sock, ssl=self._context, backlog=BACKLOG)
+            self._listeners.append(listener)
+
+    def drain(self) -> None:
+        """From now on a response ends its connection, so that clients move to another replica."""
+        self._draining = True
+
+    async def stop(self) -> None:
+        self.drain()
+        for listener in self._listeners:
+            listener.close()
+        await self._server.shutdown(DRAIN_TIMEOUT_S)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except ConnectionError:
+            raise  # the client went away
+        except Exception:
+            log.exception("a request could not be answered", method=request.method, path=request.path)
+            raise
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        ours = Request(
+            method=request.method,
+            path=unquote(request.rel_url.raw_path),
+            raw_query=request.rel_url.raw_query_string,
+            headers=request.headers,
+            connection=_connection(request),
+            read=lambda limit: _read(request, limit),
+            headers_all=lambda name: list(request.headers.getall(name, [])),
+        )
+        response = await self._handler(ours)
+        return await self._send(request, response)
+
+    async def _send(self, request: web.BaseRequest, response: Response) -> web.StreamResponse:
+        headers = {"Content-Type": response.content_type, **response.headers}
+        if self._draining:
+            headers["Connection"] = "close"
+        if response.stream is None:
+            plain = web.Response(status=response.status, body=response.body, headers=headers)
+            _add_warnings(plain, response.warnings)
+            return plain
+        streaming = web.StreamResponse(status=response.status, headers=headers)
+        _add_warnings(streaming, response.warnings)
+        if request.version >= (1, 1):
+            streaming.enable_chunked_encoding()
+        await streaming.prepare(request)
+        try:
+            await response.stream(streaming.write)
+        except ConnectionError:
+            return streaming  # the client went away
+        await streaming.write_eof()
+        return streaming
+
+
+def _add_warnings(response: web.StreamResponse, warnings: Sequence[str]) -> None:
+    for text in warnings:
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        printable = "".join(each for each in escaped if each.isprintable())
+        response.headers.add("Warning", f'299 - "{printable}"')
+
+
+def _connection(request: web.BaseRequest) -> Connection:
+    protocol = request.protocol
+    return protocol.client if isinstance(protocol, _Protocol) else Connection()
+
+
+async def _read(request: web.BaseRequest, limit: int) -> bytes:
+    if not request.body_exists:
+        return b""
+    if (request.content_length or 0) > limit:
+        raise BodyTooLarge
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

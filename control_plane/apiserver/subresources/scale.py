@@ -1,0 +1,66 @@
+"""`scale`: the number of replicas of a workload, as an autoscaling/v1 Scale, whatever the workload is."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from control_plane.api import errors
+from control_plane.api.strategy import from_scale, to_scale
+from control_plane.apiserver import patch_schema
+from control_plane.apiserver.core import Context
+from control_plane.apiserver.handlers import body, respond, write
+from control_plane.apiserver.handlers import update as updating
+from control_plane.apiserver.handlers.get import read_raw
+from control_plane.apiserver.handlers.options import WriteOptions, write_options
+from control_plane.apiserver.messages import Response
+from control_plane.apiserver.patch.dispatch import apply_patch
+from control_plane.apiserver.storage import codec
+from control_plane.apiserver.storage.objects import Stored
+
+SCALE_GVK = ("autoscaling", "v1", "Scale")
+
+Object = dict[str, Any]
+
+
+async def get(ctx: Context) -> Response:
+    return respond.plain_object(ctx, to_scale(ctx.resource, codec.decode(await read_raw(ctx))))
+
+
+async def update(ctx: Context) -> Response:
+    options = write_options(ctx.request, "UpdateOptions")
+    given = await body.read_object(ctx, SCALE_GVK, options.field_validation)
+    write.check_identity(ctx, given)
+
+    async def change(current: Stored) -> write.Plan:
+        return await _rescale(ctx, given, current, options)
+
+    outcome = await write.guaranteed_update(ctx, change, options.dry_run)
+    return respond.plain_object(ctx, to_scale(ctx.resource, outcome.object))
+
+
+async def patch(ctx: Context) -> Response:
+    options = write_options(ctx.request, "PatchOptions")
+    patch_body = await body.read_body(ctx)
+
+    async def change(current: Stored) -> write.Plan:
+        before = to_scale(ctx.resource, current.object)
+        given = apply_patch(ctx.request.content_type(), patch_body, before, patch_schema.of_kind(SCALE_GVK))
+        body.fill_kind(given, SCALE_GVK)
+        given = body.checked(ctx, given, SCALE_GVK, options.field_validation, [])
+        return await _rescale(ctx, given, current, options)
+
+    outcome = await write.guaranteed_update(ctx, change, options.dry_run)
+    return respond.plain_object(ctx, to_scale(ctx.resource, outcome.object))
+
+
+async def _rescale(ctx: Context, scale: Object, current: Stored, options: WriteOptions) -> write.Plan:
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    if replicas < 0:
+        why = "must be greater than or equal to 0"
+        problem = errors.invalid_value("spec.replicas", replicas, why)
+        raise errors.invalid("autoscaling", "Scale", ctx.info.name, [problem])
+    new = deepcopy(from_scale(ctx.resource, current.object, scale))
+    if uid := (scale.get("metadata") or {}).get("uid"):
+        new["metadata"]["uid"] = uid
+    return await updating.plan(ctx, new, current, options)

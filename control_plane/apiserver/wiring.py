@@ -1,0 +1,183 @@
+"""Puts one apiserver together from its configuration: every part is made here, once, and handed to who needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from random import SystemRandom
+
+from certs import tls
+from control_plane.api import errors
+from control_plane.api.discovery import Discovery
+from control_plane.api.openapi.served import OpenAPI
+from control_plane.api.registry import Registry
+from control_plane.apiserver import bootstrap
+from control_plane.apiserver.admission.interface import AdmissionRequest
+from control_plane.apiserver.authn import oidc_discovery
+from control_plane.apiserver.authn.build import Authentication, build_authenticator
+from control_plane.apiserver.authz.build import UnknownMode, build_authorizer
+from control_plane.apiserver.bootstrap import PostStartHooks
+from control_plane.apiserver.config import Config
+from control_plane.apiserver.core import Core, Object
+from control_plane.apiserver.documents import Documents
+from control_plane.apiserver.kubelet import KubeletClient
+from control_plane.apiserver.limits import Limits
+from control_plane.apiserver.pipeline import Pipeline
+from control_plane.apiserver.reader import CacheReader
+from control_plane.apiserver.services.allocator import ServiceAllocator
+from control_plane.apiserver.services.kubernetes_service import KubernetesService
+from control_plane.apiserver.storage.leases import EventLeases
+from control_plane.apiserver.storage.objects import Objects
+from control_plane.apiserver.watch_cache.feed import Feed
+from control_plane.apiserver.watch_cache.freshness import Freshness
+from store.client.client import StoreClient
+from store.component.health import Check
+from store.component.process import FatalError
+
+
+@dataclass(slots=True)
+class Server:
+    """One apiserver, made but not started."""
+
+    core: Core
+    client: StoreClient
+    pipeline: Pipeline
+    hooks: PostStartHooks
+    kubernetes_service: KubernetesService
+    tls_context: ssl.SSLContext
+
+
+def build(config: Config) -> Server:
+    """Raises certs.errors.Unreadable for a file that cannot be used."""
+    store_tls = tls.client_context(config.store_ca_file, config.store_cert_file, config.store_key_file)
+    client = StoreClient(config.store_endpoints, store_tls)
+    registry = Registry.builtin()
+    feed = Feed(client)
+    objects = Objects(client, EventLeases(client, int(config.event_ttl_s)))
+    reader = CacheReader(feed, objects, registry)
+    authentication = build_authenticator(config.authentication, reader)
+    try:
+        authorization = build_authorizer(config.authorization_modes, reader)
+    except UnknownMode as error:
+        raise FatalError(str(error)) from error
+    authorizer = authorization.authorizer
+    stopping = asyncio.Event()
+    services = ServiceAllocator(
+        feed, config.service_networks, config.node_ports, time.time, new_uid, SystemRandom()
+    )
+    core = Core(
+        registry=registry,
+        feed=feed,
+        freshness=Freshness(client, feed),
+        objects=objects,
+        admission=_admission(config, reader),
+        authorizer=authorizer,
+        services=services,
+        kubelet=_kubelet(config),
+        tokens=authentication.token_requests or _NoTokens(),
+        token_authenticator=authentication.tokens,
+        rules_of=authorization.rules,
+        clock=time.time,
+        monotonic=time.monotonic,
+        new_uid=new_uid,
+        stopping=stopping,
+    )
+    kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port)
+    hooks = PostStartHooks(_hooks(config, kubernetes_service))
+    live, ready = _checks(core, hooks)
+    documents = Documents(
+        Discovery(registry), lru_cache(maxsize=1)(OpenAPI), live, ready, _issuer(authentication)
+    )
+    limits = Limits(config.max_reads, config.max_writes)
+    pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits)
+    return Server(core, client, pipeline, hooks, kubernetes_service, _tls_context(config))
+
+
+def new_uid() -> str:
+    return str(uuid.uuid4())
+
+
+def _tls_context(config: Config) -> ssl.SSLContext:
+    """Client certificates are optional; which authority signed one is checked again in authentication."""
+    authentication = config.authentication
+    authorities = [authentication.client_ca_file, authentication.requestheader_client_ca_file]
+    known = [path for path in authorities if path is not None]
+    context = tls.server_context(
+        config.tls_cert_file,
+        config.tls_key_file,
+        known[0] if known else None,
+        require_client_cert=False,
+        min_tls13=False,
+    )
+    for path in known[1:]:
+        context.load_verify_locations(path)
+    return context
+
+
+def _kubelet(config: Config) -> KubeletClient:
+    context = None
+    if config.kubelet_cert_file is not None and config.kubelet_ca_file is not None:
+        context = tls.client_context(
+            config.kubelet_ca_file, config.kubelet_cert_file, config.kubelet_key_file
+        )
+    return KubeletClient(context, config.kubelet_address_types)
+
+
+def _hooks(config: Config, kubernetes_service: KubernetesService) -> Mapping[str, bootstrap.Hook]:
+    """Every post-start hook of the server."""
+    client_ca = config.authentication.client_ca_file
+    client_ca_pem = client_ca.read_text() if client_ca is not None else ""
+    return {
+        "start-system-namespaces-controller": bootstrap.system_namespaces,
+        "bootstrap-controller": kubernetes_service.hook,
+        "scheduling/bootstrap-system-priority-classes": bootstrap.priority_classes,
+        "rbac/bootstrap-roles": bootstrap.default_roles,
+        "start-cluster-authentication-info-controller": bootstrap.authentication_config(
+            client_ca_pem, config.requestheader
+        ),
+    }
+
+
+def _checks(core: Core, hooks: PostStartHooks) -> tuple[dict[str, Check], dict[str, Check]]:
+    live: dict[str, Check] = {"ping": lambda: None, "log": lambda: None}
+    store: dict[str, Check] = {"etcd": lambda: None if core.feed.healthy() else "the store cannot be reached"}
+    ready: dict[str, Check] = {
+        **live,
+        **store,
+        "informer-sync": lambda: None if core.feed.synced.is_set() else "the caches are not filled yet",
+        **hooks.checks(),
+        "shutdown": lambda: "the server is stopping" if core.stopping.is_set() else None,
+    }
+    return {**live, **store, **hooks.checks()}, ready
+
+
+def _issuer(authentication: Authentication) -> Mapping[str, Callable[[], bytes]]:
+    """The documents by which others check our tokens; made when first asked for."""
+    keys, issuer = authentication.public_keys, authentication.issuer
+    if not keys:
+        return {}
+    jwks_uri = issuer.rstrip("/") + oidc_discovery.JWKS_PATH
+    return {
+        oidc_discovery.DISCOVERY_PATH: lambda: oidc_discovery.discovery_document(issuer, jwks_uri, keys),
+        oidc_discovery.JWKS_PATH: lambda: oidc_discovery.key_set(keys),
+    }
+
+
+class _NoTokens:
+    async def create(self, account: Object, request: Object) -> Object:
+        raise errors.internal("this server has no key to sign service-account tokens with")
+
+
+class _NoAdmission:
+    async def mutate(self, request: AdmissionRequest) -> None: ...
+
+    async def validate(self, request: AdmissionRequest) -> None: ...
+
+
+def _admission(config: Config, reader: CacheReader) -> _NoAdmission:
+    return _NoAdmission()
