@@ -140,6 +140,11 @@ class Informer:
         """Up to where the copy is true."""
         return self._query.resource_version
 
+    @property
+    def applied_version(self) -> int:
+        """Everything up to this version is in the store and has been told to the handlers."""
+        return int(self._list_version)
+
     async def wait_synced(self) -> None:
         await self._synced.wait()
 
@@ -295,6 +300,11 @@ class InformerFactory:
         for key in self._informers:
             if key not in self._tasks:
                 self._run(key)
+
+    @property
+    def synced(self) -> bool:
+        """Every informer has its first list."""
+        return all(informer.synced for informer in self._informers.values())
 
     async def wait_synced(self) -> None:
         for informer in list(self._informers.values()):

@@ -20,7 +20,7 @@ from control_plane.controllers import batch, node_fit, ownership, pods, revision
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
 from control_plane.controllers.deployment.rolling import resolve
-from control_plane.controllers.expectations import Expectations
+from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
 
 HASH_LABEL = revisions.HASH_LABEL
 
@@ -228,11 +228,10 @@ class DaemonSetController(Controller):
         self.pods = self.informer(PODS)
         self.nodes = self.informer(NODES)
         self.revisions = self.informer(CONTROLLER_REVISIONS)
-        self.expectations = Expectations()
+        self.expectations = Expectations(self.pods)
         ownership.index_by_owner(self.pods)
         ownership.index_by_owner(self.revisions)
         self.reconcile_each(self.daemon_sets)
-        self.pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
         self.reconcile_owner(self.pods, "DaemonSet")
         self.nodes.add_handler(
             lambda _: self._enqueue_all(), self._node_changed, lambda _: self._enqueue_all()
@@ -249,11 +248,14 @@ class DaemonSetController(Controller):
         owned = await self._owned(daemon_set)
         digest = await self._revision(daemon_set, owned)
         now = self.context.now()
-        if self.expectations.satisfied(key, now):
+        fresh = self.expectations.satisfied(key, owned)
+        if fresh:
             await self._carry_out(key, daemon_set, plan(daemon_set, nodes, owned, digest), digest)
         wanted = status(daemon_set, nodes, owned, digest, now)
         if wanted != (daemon_set.get("status") or {}):
             await self.client.update(DAEMON_SETS, {**daemon_set, "status": wanted}, "status")
+        if not fresh:
+            return LOOK_AGAIN_S
         min_ready_s = int(meta.nested(daemon_set, "spec", "minReadySeconds", default=0))
         return pods.available_in_s(owned, min_ready_s, now)
 
@@ -285,58 +287,37 @@ class DaemonSetController(Controller):
         return revisions.digest_of(current)
 
     async def _carry_out(self, key: str, daemon_set: Object, planned: Plan, digest: str) -> None:
-        now = self.context.now()
+        self.context.now()
         for pod in planned.failed:
             node = target_node(pod)
             text = f"Found failed daemon pod {meta.key_of(pod)} on node {node}, will try to kill it"
             self.record(daemon_set, WARNING, "FailedDaemonPod", text)
-        for pod in planned.delete:
-            self.expectations.expect_deletion(key, meta.uid_of(pod), now)
         await asyncio.gather(*(self._delete(key, daemon_set, pod) for pod in planned.delete))
         creating = planned.create[: batch.BURST]
-        self.expectations.expect_creations(key, len(creating), now)
-        made, error = await batch.slow_start(
-            len(creating), lambda number: self._create(daemon_set, creating[number], digest)
+        _, error = await batch.slow_start(
+            len(creating), lambda number: self._create(key, daemon_set, creating[number], digest)
         )
-        self.expectations.created(key, len(creating) - made)
         if error is not None:
             raise error
 
-    async def _create(self, daemon_set: Object, node: str, digest: str) -> None:
+    async def _create(self, key: str, daemon_set: Object, node: str, digest: str) -> None:
         try:
             made = await self.client.create(PODS, pod_for(daemon_set, node, digest))
         except StatusError as error:
             self.record(daemon_set, WARNING, "FailedCreate", f"Error creating: {error}")
             raise
+        self.expectations.created(key, made)
         self.record(daemon_set, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name_of(made)}")
 
     async def _delete(self, key: str, daemon_set: Object, pod: Object) -> None:
         try:
             await self.client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), uid=meta.uid_of(pod))
-        except BaseException as error:
-            self.expectations.deleted(key, meta.uid_of(pod))
-            if isinstance(error, StatusError) and is_not_found(error):
+        except StatusError as error:
+            if is_not_found(error):
                 return
             raise
+        self.expectations.deleted(key, meta.uid_of(pod))
         self.record(daemon_set, NORMAL, "SuccessfulDelete", f"Deleted pod: {meta.name_of(pod)}")
-
-    def _pod_added(self, pod: Object) -> None:
-        if (key := self._owner_key(pod)) is not None and not meta.is_deleting(pod):
-            self.expectations.created(key)
-
-    def _pod_updated(self, _: Object, pod: Object) -> None:
-        if meta.is_deleting(pod):
-            self._pod_deleted(pod)
-
-    def _pod_deleted(self, pod: Object) -> None:
-        if (key := self._owner_key(pod)) is not None:
-            self.expectations.deleted(key, meta.uid_of(pod))
-
-    def _owner_key(self, pod: Object) -> str | None:
-        controller = meta.controller_of(pod)
-        if controller is None or controller["kind"] != "DaemonSet":
-            return None
-        return f"{meta.namespace_of(pod)}/{controller['name']}"
 
     def _node_changed(self, old: Object, new: Object) -> None:
         if node_fit.placement_facts(old) != node_fit.placement_facts(new):

@@ -1,57 +1,56 @@
-"""What a controller has done that its informer has not shown yet.
+"""What a controller has done that its informer does not show yet.
 
-A controller that reads its cache just after a write would see too few (or too many) pods and act twice. It says
-what it expects before it writes; until the informer has shown it, or the time is up, it leaves that key alone. A
-write that failed is not expected any more.
+A controller that reads its cache just after a write would see too few (or too many) pods and act twice. It
+remembers the resourceVersion of what it made and the uids of what it deleted; until the informer has come that
+far, it leaves that key alone and looks again a moment later. (client-go counts events instead, and waits five
+minutes when one is lost to a relist; resourceVersions are ordered here, so nothing needs to be counted.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-TIMEOUT_S = 300.0  # an event that has not come by then will not; the informer has been relisted meanwhile
+from control_plane.api import meta
+from control_plane.api.meta import Object
+from control_plane.client.informer import Informer
+
+LOOK_AGAIN_S = 0.05
 
 
 @dataclass(slots=True)
 class _Expected:
-    since: float
-    creations: int = 0
-    deletions: set[str] = field(default_factory=set)  # pod uids
+    version: int = 0
+    deleted: set[str] = field(default_factory=set)
 
 
 class Expectations:
-    """Keyed by the owner's key. Bounded by the number of owners: settled entries are dropped."""
+    """Keyed by the owner's key. Bounded by the number of owners: what is settled is dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, informer: Informer) -> None:
+        self._informer = informer
         self._by_key: dict[str, _Expected] = {}
 
-    def satisfied(self, key: str, now: float) -> bool:
+    def satisfied(self, key: str, owned: Iterable[Object]) -> bool:
+        """`owned`: what the informer shows of the owner's pods."""
         expected = self._by_key.get(key)
         if expected is None:
             return True
-        if (expected.creations <= 0 and not expected.deletions) or now - expected.since > TIMEOUT_S:
-            del self._by_key[key]
-            return True
-        return False
+        alive = {meta.uid_of(each) for each in owned if not meta.is_deleting(each)}
+        if self._informer.applied_version < expected.version or expected.deleted & alive:
+            return False
+        del self._by_key[key]
+        return True
 
-    def expect_creations(self, key: str, count: int, now: float) -> None:
-        self._entry(key, now).creations += count
-
-    def expect_deletion(self, key: str, uid: str, now: float) -> None:
-        self._entry(key, now).deletions.add(uid)
-
-    def created(self, key: str, count: int = 1) -> None:
-        if expected := self._by_key.get(key):
-            expected.creations -= count
+    def created(self, key: str, obj: Object) -> None:
+        entry = self._entry(key)
+        entry.version = max(entry.version, int(meta.resource_version_of(obj) or 0))
 
     def deleted(self, key: str, uid: str) -> None:
-        if expected := self._by_key.get(key):
-            expected.deletions.discard(uid)
+        self._entry(key).deleted.add(uid)
 
     def forget(self, key: str) -> None:
         self._by_key.pop(key, None)
 
-    def _entry(self, key: str, now: float) -> _Expected:
-        entry = self._by_key.setdefault(key, _Expected(now))
-        entry.since = now
-        return entry
+    def _entry(self, key: str) -> _Expected:
+        return self._by_key.setdefault(key, _Expected())

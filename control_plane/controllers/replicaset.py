@@ -17,7 +17,7 @@ from control_plane.client.gvr import GVR, PODS, REPLICA_SETS, REPLICATION_CONTRO
 from control_plane.controllers import batch, ownership, pods
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
-from control_plane.controllers.expectations import Expectations
+from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,10 @@ class ReplicaController(Controller):
         super().__init__(context)
         self.owners = self.informer(self.gvr)
         self.pods = self.informer(PODS)
-        self.expectations = Expectations()
+        self.expectations = Expectations(self.pods)
         ownership.index_by_owner(self.pods)
         self.owners.add_index(ownership.BY_OWNER, ownership.owner_uid)
         self.reconcile_each(self.owners)
-        self.pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
         self.reconcile_owner(self.pods, self.kind)
         self.pods.add_handler(on_add=self._orphan_seen, on_update=lambda _, new: self._orphan_seen(new))
 
@@ -101,11 +100,14 @@ class ReplicaController(Controller):
             return None
         owned = await self._owned(owner)
         error = None
-        if self.expectations.satisfied(key, self.context.now()) and not meta.is_deleting(owner):
+        fresh = self.expectations.satisfied(key, owned)
+        if fresh and not meta.is_deleting(owner):
             error = await self._scale(key, owner, [pod for pod in owned if pods.is_active(pod)])
         await self._update_status(owner, status(owner, owned, self.context.now(), error))
         if error is not None:
             raise error.cause
+        if not fresh:
+            return LOOK_AGAIN_S
         min_ready_s = int(meta.nested(owner, "spec", "minReadySeconds", default=0))
         return pods.available_in_s(filter(pods.is_active, owned), min_ready_s, self.context.now())
 
@@ -127,10 +129,7 @@ class ReplicaController(Controller):
         now = self.context.now()
         planned = plan(owner, active, self._related(owner), now)
         if planned.create:
-            self.expectations.expect_creations(key, planned.create, now)
             return await self._create(key, owner, planned.create)
-        for pod in planned.delete:
-            self.expectations.expect_deletion(key, meta.uid_of(pod), now)
         results = await asyncio.gather(
             *(self._delete(key, owner, pod) for pod in planned.delete), return_exceptions=True
         )
@@ -138,13 +137,12 @@ class ReplicaController(Controller):
         return Failure("FailedDelete", error) if error else None
 
     async def _create(self, key: str, owner: Object, count: int) -> Failure | None:
-        made, error = await batch.slow_start(count, lambda _: self._create_one(owner))
-        self.expectations.created(key, count - made)
+        _, error = await batch.slow_start(count, lambda _: self._create_one(key, owner))
         if error is None or (is_forbidden(error) and "being terminated" in str(error)):
             return None
         return Failure("FailedCreate", error)
 
-    async def _create_one(self, owner: Object) -> None:
+    async def _create_one(self, key: str, owner: Object) -> None:
         template = meta.nested(owner, "spec", "template", default={})
         pod = pods.from_template(template, owner, f"{meta.name_of(owner)}-")
         try:
@@ -152,18 +150,19 @@ class ReplicaController(Controller):
         except StatusError as error:
             self.record(owner, WARNING, "FailedCreate", f"Error creating: {error}")
             raise
+        self.expectations.created(key, made)
         self.record(owner, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name_of(made)}")
 
     async def _delete(self, key: str, owner: Object, pod: Object) -> None:
         name = meta.name_of(pod)
         try:
             await self.client.delete(PODS, name, meta.namespace_of(pod), uid=meta.uid_of(pod))
-        except BaseException as error:
-            self.expectations.deleted(key, meta.uid_of(pod))
-            if isinstance(error, StatusError) and is_not_found(error):
+        except StatusError as error:
+            if is_not_found(error):
                 return
             self.record(owner, WARNING, "FailedDelete", f"Error deleting: {error}")
             raise
+        self.expectations.deleted(key, meta.uid_of(pod))
         self.record(owner, NORMAL, "SuccessfulDelete", f"Deleted pod: {name}")
 
     def _related(self, owner: Object) -> list[Object]:
@@ -176,28 +175,6 @@ class ReplicaController(Controller):
         if wanted == (owner.get("status") or {}):
             return
         await self.client.update(self.gvr, {**owner, "status": wanted}, "status")
-
-    def _pod_added(self, pod: Object) -> None:
-        if (key := self._owner_key(pod)) is None:
-            return
-        if meta.is_deleting(pod):
-            self.expectations.deleted(key, meta.uid_of(pod))
-        else:
-            self.expectations.created(key)
-
-    def _pod_updated(self, _: Object, pod: Object) -> None:
-        if meta.is_deleting(pod):
-            self._pod_deleted(pod)
-
-    def _pod_deleted(self, pod: Object) -> None:
-        if (key := self._owner_key(pod)) is not None:
-            self.expectations.deleted(key, meta.uid_of(pod))
-
-    def _owner_key(self, pod: Object) -> str | None:
-        controller = meta.controller_of(pod)
-        if controller is None or controller["kind"] != self.kind:
-            return None
-        return f"{meta.namespace_of(pod)}/{controller['name']}"
 
     def _orphan_seen(self, pod: Object) -> None:
         """A pod without a controller may be adopted by any owner whose selector it matches."""

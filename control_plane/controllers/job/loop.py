@@ -13,7 +13,7 @@ from control_plane.client.gvr import JOBS, PODS
 from control_plane.controllers import batch, ownership, pods
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
-from control_plane.controllers.expectations import Expectations
+from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
 from control_plane.controllers.job import plan as planning
 from control_plane.controllers.job.plan import FINALIZER, INDEX, Counted, Plan
 
@@ -27,10 +27,9 @@ class JobController(Controller):
         super().__init__(context)
         self.jobs = self.informer(JOBS)
         self.pods = self.informer(PODS)
-        self.expectations = Expectations()
+        self.expectations = Expectations(self.pods)
         ownership.index_by_owner(self.pods)
         self.reconcile_each(self.jobs)
-        self.pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
         self.reconcile_owner(self.pods, "Job")
 
     async def reconcile(self, key: str) -> float | None:
@@ -57,8 +56,10 @@ class JobController(Controller):
         ending = planning.announced(job)
         if ending is not None:
             return Plan(delete=[pod for pod in owned if pods.is_active(pod)], over=ending)
-        if meta.is_deleting(job) or not self.expectations.satisfied(key, now):
+        if meta.is_deleting(job):
             return Plan()
+        if not self.expectations.satisfied(key, owned):
+            return Plan(wait_s=LOOK_AGAIN_S)
         return planning.plan(job, owned, counted, planning.last_failure(owned), now)
 
     async def _owned(self, job: Object) -> list[Object]:
@@ -85,36 +86,33 @@ class JobController(Controller):
             self.record(job, NORMAL, reason, condition["message"])
 
     async def _carry_out(self, key: str, job: Object, planned: Plan) -> None:
-        now = self.context.now()
-        for pod in planned.delete:
-            self.expectations.expect_deletion(key, meta.uid_of(pod), now)
+        self.context.now()
         await asyncio.gather(*(self._delete(key, job, pod) for pod in planned.delete))
         creating = planned.create[: batch.BURST]
-        self.expectations.expect_creations(key, len(creating), now)
-        made, error = await batch.slow_start(
-            len(creating), lambda number: self._create(job, creating[number])
+        _, error = await batch.slow_start(
+            len(creating), lambda number: self._create(key, job, creating[number])
         )
-        self.expectations.created(key, len(creating) - made)
         if error is not None:
             raise error
 
-    async def _create(self, job: Object, index: int | None) -> None:
+    async def _create(self, key: str, job: Object, index: int | None) -> None:
         try:
             made = await self.client.create(PODS, pod_for(job, index))
         except StatusError as error:
             self.record(job, WARNING, "FailedCreate", f"Error creating: {error}")
             raise
+        self.expectations.created(key, made)
         self.record(job, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name_of(made)}")
 
     async def _delete(self, key: str, job: Object, pod: Object) -> None:
         name = meta.name_of(pod)
         try:
             await self.client.delete(PODS, name, meta.namespace_of(pod), uid=meta.uid_of(pod))
-        except BaseException as error:
-            self.expectations.deleted(key, meta.uid_of(pod))
-            if isinstance(error, StatusError) and is_not_found(error):
+        except StatusError as error:
+            if is_not_found(error):
                 return
             raise
+        self.expectations.deleted(key, meta.uid_of(pod))
         self.record(job, NORMAL, "SuccessfulDelete", f"Deleted pod: {name}")
 
     async def _release(self, finished: Any) -> None:
@@ -138,24 +136,6 @@ class JobController(Controller):
             for pod in self.pods.list(namespace)
             if (owner := meta.controller_of(pod)) and owner["kind"] == "Job" and owner["name"] == name
         )
-
-    def _pod_added(self, pod: Object) -> None:
-        if (key := self._owner_key(pod)) is not None and not meta.is_deleting(pod):
-            self.expectations.created(key)
-
-    def _pod_updated(self, _: Object, pod: Object) -> None:
-        if meta.is_deleting(pod):
-            self._pod_deleted(pod)
-
-    def _pod_deleted(self, pod: Object) -> None:
-        if (key := self._owner_key(pod)) is not None:
-            self.expectations.deleted(key, meta.uid_of(pod))
-
-    def _owner_key(self, pod: Object) -> str | None:
-        owner = meta.controller_of(pod)
-        if owner is None or owner["kind"] != "Job":
-            return None
-        return f"{meta.namespace_of(pod)}/{owner['name']}"
 
 
 def pod_for(job: Object, index: int | None) -> Object:
