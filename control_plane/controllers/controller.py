@@ -30,7 +30,7 @@ class Controller(ABC):
         self.context = context
         self.client = context.client.named(f"balsa-controller-manager/{self.name}", f"{self.name}-controller")
         self.record = context.recorder(f"{self.name}-controller")
-        self.queue: WorkQueue[str] = WorkQueue(max_delay_s=RETRY_LIMIT_S)
+        self.queue: WorkQueue[str] = WorkQueue(context.client.clock, max_delay_s=RETRY_LIMIT_S)
         self.informers: list[Informer] = []
 
     @abstractmethod
