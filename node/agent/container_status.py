@@ -93,7 +93,7 @@ def _will_restart(view: View, container: Obj, role: Role, ended: ContainerStatus
 def _waiting_to_restart(view: View, container: Obj, ended: ContainerStatus) -> Obj | None:
     """None while the restart is immediate: then the end itself is shown."""
     problem = view.problems.get(container["name"])
-    if problem is not None:
+    if problem is not None and (problem.image or view.now_s < problem.retry_at_s):
         return _problem(view, problem)
     if view.now_s >= restart.restart_at_s(ended) or not restart.waiting_s(ended):
         return None

@@ -21,7 +21,8 @@ STATUS_LISTS = ("initContainerStatuses", "containerStatuses", "ephemeralContaine
 
 def make(view: View, old: Obj) -> Obj:
     """Only fields the agent owns are in it, but for conditions, where those of others are kept."""
-    ended = _has_ended(view)
+    decided = outcome.decide(view)
+    ended = decided is not None or is_deleting(view.pod) or view.gone
     init = [_container(view, each, _init_role(each), old, ended) for each in init_containers(view.pod)]
     main = [_container(view, each, Role.MAIN, old, ended) for each in main_containers(view.pod)]
     debug = [_container(view, each, Role.EPHEMERAL, old, ended) for each in ephemeral_containers(view.pod)]
@@ -37,17 +38,15 @@ def make(view: View, old: Obj) -> Obj:
         "hostIPs": [{"ip": each} for each in view.host.ips],
         "containerStatuses": sorted(main, key=lambda each: str(each["name"])),
     }
-    if init:
+    if decided is not None and decided.reason and not view.containers and "containerStatuses" not in old:
+        del status["containerStatuses"]  # rejected: nothing was ever to be seen of its containers
+    elif init:
         status["initContainerStatuses"] = init
     if debug:
         status["ephemeralContainerStatuses"] = sorted(debug, key=lambda each: str(each["name"]))
     if generation := view.pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     return {**status, **_addresses(view, old), **_why(view, phase)}
-
-
-def _has_ended(view: View) -> bool:
-    return is_deleting(view.pod) or view.gone or outcome.decide(view) is not None
 
 
 def _init_role(container: Obj) -> Role:

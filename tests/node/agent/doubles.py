@@ -230,8 +230,8 @@ class FakeEvents:
     def __init__(self) -> None:
         self.events: list[tuple[str, str, str]] = []
 
-    def event(self, obj: Obj, type_: str, reason: str, message: str) -> None:
-        self.events.append((type_, reason, message))
+    def event(self, obj: Obj, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.events.append((type, reason, message))
 
     def reasons(self) -> list[str]:
         return [reason for _, reason, _ in self.events]
