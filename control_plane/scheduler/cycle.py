@@ -1,0 +1,258 @@
+"""A scheduling cycle: from a pod and the nodes to the best node, or to the reasons why there is none. Pure.
+
+As kube-scheduler: with many nodes only so many feasible ones are looked for (percentageOfNodesToScore),
+starting where the last cycle stopped, so that all nodes get their turn; the best score wins, ties by lot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from control_plane.scheduler.cache import Cache
+from control_plane.scheduler.feasibility import Row, Table
+from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
+from control_plane.scheduler.framework.interface import CycleState
+from control_plane.scheduler.framework.node_info import NodeInfo
+from control_plane.scheduler.framework.pod_info import PodInfo
+from control_plane.scheduler.framework.profile import Profile
+from control_plane.scheduler.framework.status import Code, Status
+from control_plane.scheduler.nominator import Nominator
+
+MIN_FEASIBLE_NODES = 100  # fewer nodes than this are all looked at
+MIN_PERCENTAGE = 5
+BASE_PERCENTAGE = 50  # adaptive: 50 % of small clusters, less by one for every 125 nodes
+NODES_PER_PERCENT = 125
+
+SKIPPED = "skipped filters"  # in the state: names of the plugins whose PreFilter said Skip
+NARROWED = "narrowed by"  # in the state: names of those that named nodes
+
+
+class PluginError(Exception):
+    """A plugin answered with an error: the pod is tried again later."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(f"running plugin {status.plugin!r}: {status.message}")
+        self.status = status
+
+
+@dataclass(slots=True)
+class Placement:
+    node_name: str
+    state: CycleState
+    evaluated: int
+    feasible: int
+    score: int = 0
+
+
+@dataclass(slots=True)
+class _Search:
+    """Nodes found feasible, and what was learnt on the way."""
+
+    nodes: list[NodeInfo] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    evaluated: int = 0
+
+
+class Scheduling:
+    """The algorithm with the little it remembers between cycles: where to start."""
+
+    def __init__(self, cache: Cache, nominator: Nominator, choose: Callable[[Sequence[int]], int]) -> None:
+        """`choose` draws one of several equally good positions."""
+        self._cache = cache
+        self._nominator = nominator
+        self._choose = choose
+        self._start = 0
+
+    def place(self, profile: Profile, pod: PodInfo) -> Placement:
+        """Raises FitError, or PluginError."""
+        nodes = self._cache.all()
+        if not nodes:
+            raise FitError(0, Diagnosis())
+        state: CycleState = {}
+        diagnosis = Diagnosis()
+        wanted = self._pre_filter(profile, state, pod, diagnosis, len(nodes))
+        table = profile.tables.table(pod, self._cache)
+        search = self._feasible(profile, state, pod, table, wanted, diagnosis)
+        if not search.nodes:
+            raise FitError(len(nodes), diagnosis)
+        best, score = 0, 0
+        if len(search.nodes) > 1:
+            totals = self._scores(profile, state, pod, table, search)
+            score = max(totals)
+            ties = [position for position, total in enumerate(totals) if total == score]
+            best = ties[0] if len(ties) == 1 else self._choose(ties)
+        return Placement(search.nodes[best].name, state, search.evaluated, len(search.nodes), score)
+
+    def state_for(self, profile: Profile, pod: PodInfo) -> CycleState:
+        """What PreFilter leaves: for trying nodes out after a cycle has failed."""
+        state: CycleState = {}
+        self._pre_filter(profile, state, pod, Diagnosis(), len(self._cache.all()))
+        return state
+
+    # ---- feasible nodes
+
+    def _pre_filter(
+        self, profile: Profile, state: CycleState, pod: PodInfo, diagnosis: Diagnosis, all_nodes: int
+    ) -> frozenset[str] | None:
+        """The names to look at; None for all. Raises FitError when a plugin rules out everything."""
+        skipped: set[str] = set()
+        wanted: frozenset[str] | None = None
+        narrowed_by: list[str] = []
+        for plugin in profile.pre_filters:
+            answer = plugin.pre_filter(state, pod)
+            if answer is None:
+                continue
+            if isinstance(answer, frozenset):
+                wanted = answer if wanted is None else wanted & answer
+                narrowed_by.append(plugin.name)
+                if not wanted:
+                    self._rule_out(diagnosis, _narrowed(narrowed_by), narrowed_by)
+                    raise FitError(all_nodes, diagnosis)
+            elif answer.code is Code.SKIP:
+                skipped.add(plugin.name)
+            elif answer.rejected:
+                self._rule_out(diagnosis, answer.message, [plugin.name])
+                raise FitError(all_nodes, diagnosis)
+            else:
+                raise PluginError(answer.by(plugin.name))
+        state[SKIPPED], state[NARROWED] = skipped, narrowed_by
+        return wanted
+
+    def _rule_out(self, diagnosis: Diagnosis, message: str, plugins: Sequence[str]) -> None:
+        status = Status(Code.UNSCHEDULABLE_AND_UNRESOLVABLE, (message,), plugins[-1])
+        diagnosis.statuses = {node.name: status for node in self._cache.all()}
+        diagnosis.pre_filter_message = message
+        diagnosis.plugins.update(plugins)
+
+    def _left_out(self, diagnosis: Diagnosis, plugins: Sequence[str]) -> None:
+        """The nodes that were not even looked at."""
+        reason = f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(plugins))}]"
+        status = Status(Code.UNSCHEDULABLE_AND_UNRESOLVABLE, (reason,), plugins[-1])
+        for node in self._cache.all():
+            if node.name not in diagnosis.statuses:
+                diagnosis.add(node.name, status)
+
+    def _feasible(
+        self,
+        profile: Profile,
+        state: CycleState,
+        pod: PodInfo,
+        table: Table,
+        wanted: frozenset[str] | None,
+        diagnosis: Diagnosis,
+    ) -> _Search:
+        nodes = self._cache.all()
+        nominated = self._nominator.node_of(pod.uid) or pod.nominated_node
+        if nominated and (position := table.position(nominated)) is not None:
+            search = self._look(profile, state, pod, table, [position], 1, Diagnosis())
+            if search.nodes:
+                return search
+        if wanted is not None:
+            positions: Sequence[int] = [
+                each for each in map(table.position, sorted(wanted)) if each is not None
+            ]
+            search = self._look(profile, state, pod, table, positions, len(positions), diagnosis)
+            if not search.nodes:
+                self._left_out(diagnosis, state[NARROWED])
+            return search
+        count = len(nodes)
+        start = self._start % count
+        order = range(count) if start == 0 else [*range(start, count), *range(start)]
+        enough = feasible_nodes_to_find(count, profile.percentage_of_nodes_to_score)
+        search = self._look(profile, state, pod, table, order, enough, diagnosis)
+        self._start = (start + search.evaluated) % count
+        return search
+
+    def _look(
+        self,
+        profile: Profile,
+        state: CycleState,
+        pod: PodInfo,
+        table: Table,
+        positions: Sequence[int],
+        enough: int,
+        diagnosis: Diagnosis,
+    ) -> _Search:
+        nodes = self._cache.all()
+        promised = self._nominator.nodes
+        others = [plugin for plugin in profile.other_filters if plugin.name not in state[SKIPPED]]
+        search = _Search()
+        for position in positions:
+            node = nodes[position]
+            search.evaluated += 1
+            row = table.row(position, pod, node, state)
+            status = row.status
+            if status is None:
+                for plugin in others:
+                    if (status := plugin.filter(state, pod, node)) is not None:
+                        status = status.by(plugin.name)
+                        break
+            if status is None and node.name in promised:
+                status = self._with_promised(profile, state, pod, node)
+            if status is None:
+                search.nodes.append(node)
+                search.rows.append(row)
+                if len(search.nodes) >= enough:
+                    break
+            elif status.code is Code.ERROR:
+                raise PluginError(status)
+            else:
+                diagnosis.add(node.name, status)
+        return search
+
+    def _with_promised(
+        self, profile: Profile, state: CycleState, pod: PodInfo, node: NodeInfo
+    ) -> Status | None:
+        """It fits now; does it still, once those who were promised the node are there?"""
+        promised = [
+            p for p in self._nominator.on(node.name) if p.priority >= pod.priority and p.uid != pod.uid
+        ]
+        if not promised:
+            return None
+        state, node = profile.copy_state(state), node.copy()
+        for other in promised:
+            profile.add_pod(state, pod, other, node)
+        return profile.run_filters(state, pod, node, state[SKIPPED])
+
+    # ---- scores
+
+    def _scores(
+        self, profile: Profile, state: CycleState, pod: PodInfo, table: Table, search: _Search
+    ) -> list[int]:
+        rows, nodes = search.rows, search.nodes
+        for row, node in zip(rows, nodes, strict=True):
+            if not row.scored:
+                table.score(row, pod, node, state)
+        totals = [row.base for row in rows]
+        for index, (plugin, weight) in enumerate(table.normalized):
+            raw = [row.raw[index] for row in rows]
+            totals = _added(totals, plugin.normalize(state, pod, nodes, raw), weight)
+        for plugin, weight in profile.other_scores:
+            status = plugin.pre_score(state, pod, nodes)
+            if status is not None and status.code is Code.SKIP:
+                continue
+            if status is not None:
+                raise PluginError(status.by(plugin.name))
+            raw = [plugin.score(state, pod, node) for node in nodes]
+            totals = _added(totals, plugin.normalize(state, pod, nodes, raw), weight)
+        return totals
+
+
+def feasible_nodes_to_find(nodes: int, percentage: int) -> int:
+    """0 % means adaptive."""
+    if nodes < MIN_FEASIBLE_NODES:
+        return nodes
+    if percentage == 0:
+        percentage = max(MIN_PERCENTAGE, BASE_PERCENTAGE - nodes // NODES_PER_PERCENT)
+    return max(MIN_FEASIBLE_NODES, nodes * percentage // 100)
+
+
+def _added(totals: list[int], scores: list[int], weight: int) -> list[int]:
+    return [total + weight * score for total, score in zip(totals, scores, strict=True)]
+
+
+def _narrowed(plugins: Sequence[str]) -> str:
+    if len(plugins) == 1:
+        return f"node(s) didn't satisfy plugin {plugins[0]}"
+    return f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(plugins))}] simultaneously"

@@ -1,0 +1,43 @@
+"""Every plugin that a profile can name, and the default profile: the one place to read which there are.
+
+Order is the order of calls at each extension point; the weights are those of kube-scheduler's default
+(MultiPoint).
+"""
+
+from __future__ import annotations
+
+from control_plane.scheduler.framework.interface import Plugin
+from control_plane.scheduler.plugins.default_binder import DefaultBinder
+from control_plane.scheduler.plugins.default_preemption import DefaultPreemption
+from control_plane.scheduler.plugins.image_locality import ImageLocality
+from control_plane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
+from control_plane.scheduler.plugins.node_affinity import NodeAffinityPlugin
+from control_plane.scheduler.plugins.node_name import NodeName
+from control_plane.scheduler.plugins.node_ports import NodePorts
+from control_plane.scheduler.plugins.node_resources_balanced_allocation import NodeResourcesBalancedAllocation
+from control_plane.scheduler.plugins.node_resources_fit import NodeResourcesFit
+from control_plane.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from control_plane.scheduler.plugins.pod_topology_spread import PodTopologySpread
+from control_plane.scheduler.plugins.priority_sort import PrioritySort
+from control_plane.scheduler.plugins.scheduling_gates import SchedulingGates
+from control_plane.scheduler.plugins.taint_toleration import TaintToleration
+
+# plugin and, where it scores, its default weight
+DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
+    (SchedulingGates, 0),
+    (PrioritySort, 0),
+    (NodeUnschedulable, 0),
+    (NodeName, 0),
+    (TaintToleration, 3),
+    (NodeAffinityPlugin, 2),
+    (NodePorts, 0),
+    (NodeResourcesFit, 1),
+    (PodTopologySpread, 2),
+    (InterPodAffinity, 2),
+    (DefaultPreemption, 0),
+    (NodeResourcesBalancedAllocation, 1),
+    (ImageLocality, 1),
+    (DefaultBinder, 0),
+)
+
+PLUGINS: dict[str, type[Plugin]] = {plugin.name: plugin for plugin, _ in DEFAULT_PLUGINS}

@@ -1,0 +1,335 @@
+"""The scheduler's shell: takes pods from the queue, places them, and binds them while it goes on placing
+others.
+
+A cycle (take, place, assume, reserve, permit) does not await, so it sees one state of the cluster; the
+binding (wait for permit, pre-bind, bind) runs as a task of its own, at most so many at once. What goes
+wrong in a binding undoes the assumption and sends the pod back with backoff. Whatever a binding's answer
+may have been, the watch tells in the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from control_plane.api import meta
+from control_plane.client.backoff import Random
+from control_plane.client.client import Client
+from control_plane.client.events import EventRecorder
+from control_plane.client.gvr import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS
+from control_plane.client.informer import InformerFactory
+from control_plane.client.types import Obj
+from control_plane.scheduler import metrics as names
+from control_plane.scheduler import slim
+from control_plane.scheduler.cache import Cache
+from control_plane.scheduler.cycle import Placement, PluginError, Scheduling
+from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
+from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
+from control_plane.scheduler.framework.interface import Nodes, Workloads
+from control_plane.scheduler.framework.pod_info import PodInfo, pod_info
+from control_plane.scheduler.framework.profile import Profile
+from control_plane.scheduler.framework.status import Status, error
+from control_plane.scheduler.handlers import Handlers
+from control_plane.scheduler.metrics import Metrics
+from control_plane.scheduler.nominator import Nominator
+from control_plane.scheduler.queue import ACTIVE, BACKOFF, GATED, UNSCHEDULABLE, QueuedPod, SchedulingQueue
+from control_plane.scheduler.reporting import Reporter
+from control_plane.scheduler.waiting import Waiting
+from control_plane.scheduler.workloads import InformedWorkloads
+from store.component import logs
+
+MAX_BINDINGS_AT_ONCE = 128
+CYCLES_PER_TURN = 4  # then bindings and watches get the loop
+CLEANUP_INTERVAL_S = 1.0
+UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
+
+log = logs.get("scheduler")
+
+MakeProfiles = Callable[["Scheduler"], Mapping[str, Profile]]
+
+
+class Scheduler:
+    """Also the `Handle` that its plugins are given."""
+
+    def __init__(
+        self,
+        client: Client,
+        make_profiles: MakeProfiles,
+        *,
+        informers: InformerFactory | None = None,
+        metrics: Metrics | None = None,
+        initial_backoff_s: float = 1.0,
+        max_backoff_s: float = 10.0,
+    ) -> None:
+        self.client = client
+        self.clock = client.clock
+        self.random: Random = client.random
+        self.metrics = metrics or Metrics()
+        self.informers = informers or InformerFactory(client)
+        self.cache = Cache(self.clock)
+        self.nodes: Nodes = self.cache
+        self.nominator = Nominator()
+        self.workloads: Workloads = InformedWorkloads(self.informers)
+        self._pods = self.informers.informer(PODS, field_selector=UNFINISHED, transform=slim.pod)
+        self._nodes = self.informers.informer(NODES, transform=slim.node)
+        self._namespaces = self.informers.informer(NAMESPACES, transform=slim.namespace)
+        self._budgets = self.informers.informer(POD_DISRUPTION_BUDGETS)
+        self.profiles = dict(make_profiles(self))
+        first = next(iter(self.profiles.values()))
+        self.queue = SchedulingQueue(
+            self.clock,
+            first.queue_sort.sort_key,
+            lambda pod: self.profile_of(pod).run_pre_enqueue(pod),
+            {name: profile.interests() for name, profile in self.profiles.items()},
+            initial_backoff_s,
+            max_backoff_s,
+        )
+        self.waiting = Waiting(self.clock)
+        self._algorithm = Scheduling(self.cache, self.nominator, self._draw)
+        self._events = EventRecorder(client, first.scheduler_name)
+        self._reporter = Reporter(client, self._events)
+        self._bindings: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(MAX_BINDINGS_AT_ONCE)
+        handlers = Handlers(self.cache, self.queue, self.nominator, self.profiles, self.waiting.abandon)
+        handlers.attach(self._pods, self._nodes, self._namespaces)
+
+    # ---- for plugins
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        found = self._namespaces.get("", namespace)
+        return meta.labels(found) if found else {}
+
+    def disruption_budgets(self, namespace: str) -> Sequence[Obj]:
+        return self._budgets.list(namespace)
+
+    def profile_of(self, pod: PodInfo) -> Profile:
+        return self.profiles[pod.scheduler_name]
+
+    def preempt(self, pod: PodInfo, node_name: str, victims: Sequence[PodInfo]) -> None:
+        self.metrics.preemptions.inc()
+        self.metrics.victims.observe(len(victims))
+        self._reporter.preempted(pod, node_name, victims)
+
+    # ---- running
+
+    async def sync(self) -> None:
+        """Fill the cache: may be done before leading, so that taking over is quick."""
+        await self.informers.start()
+        await self.informers.wait_synced()
+
+    async def run(self) -> None:
+        """Schedule until cancelled."""
+        await self.sync()
+        log.info("scheduling", nodes=len(self.cache.all()), pending=len(self.queue))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._schedule(), name="scheduling")
+                group.create_task(self._clean_up(), name="scheduler clean-up")
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        tasks = list(self._bindings)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._events.close()
+        await self._reporter.close()
+
+    async def _schedule(self) -> None:
+        cycles = 0
+        while True:
+            queued = self.queue.take()
+            if queued is None:
+                await self.queue.wait()
+                continue
+            await self._slots.acquire()
+            task = self.schedule_one(queued)
+            if task is None:
+                self._slots.release()
+            cycles += 1
+            if cycles % CYCLES_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _clean_up(self) -> None:
+        while True:
+            await self.clock.sleep(CLEANUP_INTERVAL_S)
+            self.queue.flush()
+            self.queue.flush_unschedulable()
+            for pod in self.cache.expire():
+                log.warning("binding was never confirmed", pod=pod.key, node=pod.node_name)
+            self._measure()
+
+    def _measure(self) -> None:
+        for where in (ACTIVE, BACKOFF, UNSCHEDULABLE, GATED):
+            self.metrics.pending.labels(where).set(self.queue.count(where))
+        self.metrics.cache_size.labels("nodes").set(len(self.cache.all()))
+        self.metrics.cache_size.labels("pods").set(self.cache.pod_count)
+        self.metrics.cache_size.labels("assumed_pods").set(self.cache.assumed_count)
+
+    # ---- one pod
+
+    def schedule_one(self, queued: QueuedPod) -> asyncio.Task[None] | None:
+        """A scheduling cycle; the task of the binding that follows, if any."""
+        pod = queued.pod
+        profile = self.profile_of(pod)
+        if self._needs_none(pod):
+            self.queue.done(pod.uid)
+            return None
+        started_s = self.clock.monotonic()
+        try:
+            placement = self._algorithm.place(profile, pod)
+        except FitError as failure:
+            self._no_fit(profile, queued, failure)
+            return None
+        except Exception as failure:
+            self._broken(profile, queued, failure)
+            return None
+        self.metrics.algorithm_s.observe(self.clock.monotonic() - started_s)
+        assumed = pod.on(placement.node_name)
+        self.cache.assume(assumed)
+        if not self._reserved(profile, queued, assumed, placement):
+            return None
+        task = asyncio.get_running_loop().create_task(
+            self._bind(profile, queued, assumed, placement, started_s), name=f"bind {pod.key}"
+        )
+        self._bindings.add(task)
+        task.add_done_callback(self._binding_ended)
+        return task
+
+    def _needs_none(self, pod: PodInfo) -> bool:
+        """It is going, or is on a node already (bound by an earlier try whose answer was lost)."""
+        current = self._pods.get(pod.namespace, pod.name)
+        if current is None or meta.uid_of(current) != pod.uid or meta.is_deleting(current):
+            return True
+        return self.cache.pod(pod.uid) is not None
+
+    def _reserved(self, profile: Profile, queued: QueuedPod, pod: PodInfo, placement: Placement) -> bool:
+        status = profile.run_reserve(placement.state, pod, placement.node_name)
+        if status is None:
+            status, waits = profile.run_permit(placement.state, pod, placement.node_name)
+            if status is None:
+                self.waiting.add(pod.uid, waits)
+                return True
+        self._undo(profile, pod, placement)
+        self._rejected(profile, queued, placement.node_name, status)
+        return False
+
+    async def _bind(
+        self, profile: Profile, queued: QueuedPod, pod: PodInfo, placement: Placement, started_s: float
+    ) -> None:
+        node_name, state = placement.node_name, placement.state
+        try:
+            status = await self.waiting.wait(pod.uid)
+            if status is not None and status.rejected:
+                self._undo(profile, pod, placement)
+                self._rejected(profile, queued, node_name, status)
+                return
+            status = status or await profile.run_pre_bind(state, pod, node_name)
+            status = status or await profile.run_bind(state, pod, node_name)
+        except asyncio.CancelledError:
+            self._undo(profile, pod, placement)
+            raise
+        except Exception as failure:
+            log.exception("binding failed", pod=pod.key)
+            status = error(repr(failure))
+        if status is not None:
+            self._binding_failed(profile, queued, pod, placement, status)
+            return
+        self.cache.finish_binding(pod.uid)
+        self.queue.done(pod.uid)
+        profile.run_post_bind(state, pod, node_name)
+        self._reporter.scheduled(queued.pod, node_name)
+        now_s = self.clock.monotonic()
+        self._count(profile, names.SCHEDULED, now_s - started_s)
+        self.metrics.sli_s.observe(now_s - queued.first_seen_s)
+
+    def _binding_ended(self, task: asyncio.Task[None]) -> None:
+        self._bindings.discard(task)
+        self._slots.release()
+
+    # ---- what went wrong
+
+    def _no_fit(self, profile: Profile, queued: QueuedPod, failure: FitError) -> None:
+        diagnosis = failure.diagnosis
+        nominated: str | None = ""
+        if profile.post_filters and failure.all_nodes and not diagnosis.pre_filter_message:
+            result, status = self._post_filter(profile, queued.pod, diagnosis)
+            diagnosis.post_filter_message = status.message if status else ""
+            nominated = result
+        self._unschedulable(profile, queued, str(failure), diagnosis, nominated)
+
+    def _post_filter(
+        self, profile: Profile, pod: PodInfo, diagnosis: Diagnosis
+    ) -> tuple[str | None, Status | None]:
+        """The node it was promised; "" when none; None when a former promise stands."""
+        state = self._algorithm.state_for(profile, pod)
+        result, status = profile.run_post_filters(state, pod, diagnosis.statuses)
+        if result is not None:
+            self.nominator.nominate(pod, result.nominated_node)
+            return result.nominated_node, status
+        waiting = status is not None and "terminating pod on the nominated node" in status.message
+        return (None if waiting else ""), status
+
+    def _rejected(self, profile: Profile, queued: QueuedPod, node_name: str, status: Status) -> None:
+        """By Reserve or Permit."""
+        if not status.rejected:
+            self._broken(profile, queued, PluginError(status))
+            return
+        diagnosis = Diagnosis()
+        diagnosis.add(node_name, status)
+        self._unschedulable(profile, queued, str(FitError(1, diagnosis)), diagnosis, "")
+
+    def _unschedulable(
+        self, profile: Profile, queued: QueuedPod, message: str, diagnosis: Diagnosis, nominated: str | None
+    ) -> None:
+        pod = queued.pod
+        if nominated == "":
+            self.nominator.forget(pod.uid)
+        self._count(profile, names.UNSCHEDULABLE)
+        if self._gave_up(queued):
+            return
+        self.queue.park(queued, diagnosis.plugins, diagnosis.pending_plugins)
+        self._reporter.failed(queued.pod, "Unschedulable", message, nominated)
+
+    def _broken(self, profile: Profile, queued: QueuedPod, failure: Exception) -> None:
+        log.error("scheduling failed", pod=queued.pod.key, error=repr(failure))
+        self._count(profile, names.ERROR)
+        if self._gave_up(queued):
+            return
+        self.queue.requeue(queued)
+        self._reporter.failed(queued.pod, "SchedulerError", str(failure), None)
+
+    def _binding_failed(
+        self, profile: Profile, queued: QueuedPod, pod: PodInfo, placement: Placement, status: Status
+    ) -> None:
+        log.info("not bound", pod=pod.key, node=placement.node_name, why=status.message)
+        self._undo(profile, pod, placement)
+        self._count(profile, names.ERROR)
+        if not self._gave_up(queued):
+            self.queue.requeue(queued)
+            self._reporter.failed(queued.pod, "SchedulerError", f"binding rejected: {status.message}", None)
+
+    def _undo(self, profile: Profile, pod: PodInfo, placement: Placement) -> None:
+        profile.run_unreserve(placement.state, pod, placement.node_name)
+        if self.cache.is_assumed(pod.uid):
+            self.cache.forget(pod.uid)
+            self.queue.happened(ClusterEvent(Kind.ASSIGNED_POD, Action.DELETE), pod.pod, None)
+
+    def _gave_up(self, queued: QueuedPod) -> bool:
+        """It has gone, or was bound, meanwhile; otherwise the queue gets its latest form."""
+        current = self._pods.get(queued.pod.namespace, queued.pod.name)
+        if self._needs_none(queued.pod) or current is None:
+            self.queue.done(queued.pod.uid)
+            return True
+        if current["metadata"].get("resourceVersion") != queued.pod.pod["metadata"].get("resourceVersion"):
+            queued.pod = pod_info(current)
+        return False
+
+    def _count(self, profile: Profile, result: str, duration_s: float | None = None) -> None:
+        self.metrics.attempts.labels(result, profile.scheduler_name).inc()
+        if duration_s is not None:
+            self.metrics.attempt_s.labels(result, profile.scheduler_name).observe(duration_s)
+
+    def _draw(self, positions: Sequence[int]) -> int:
+        return positions[int(self.random() * len(positions))]
