@@ -13,7 +13,8 @@ Contract of the pair:
   comes from the *local* state machine once the command is applied here, so a client that wrote through a member
   reads its write from that member.
 * A proposal that ends in `ProposalDropped` or `NotLeader` was certainly not applied and never will be. One
-  that ends in `OutcomeUnknown` may have been, or may still be. The engine never proposes twice.
+  that ends in `OutcomeUnknown` may have been, or may still be. The engine proposes again only what is certain
+  never to be applied (its leader was replaced before it entered the log).
 """
 
 from __future__ import annotations

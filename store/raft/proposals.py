@@ -1,15 +1,17 @@
 """Proposals that wait for their result, and what happens to each when leaders change.
 
 A proposal is named by (session, number): the session is this process's, the number counts up. It stays queued until
-a leader is known, is sent once, in one term, and is answered by the *local* state machine when an entry that
-carries its name is applied here. What was sent in term T stands in the log as an entry of term T or not at all (a
-leader takes only proposals of its own term), and terms never fall along the log; so when the first entry of a later
-term is applied and no result came, it is certain that the proposal never will be: ProposalDropped, and a retry
-cannot apply it twice. Only a snapshot that jumps over entries, or the caller's patience, ends in OutcomeUnknown.
+a leader is known, is sent in one term, and is answered by the *local* state machine when an entry that carries its
+name is applied here. What was sent in term T stands in the log as an entry of term T or not at all (a leader takes
+only proposals of its own term), and terms never fall along the log; so when the first entry of a later term is
+applied and no result came, it is certain that it never will be: the proposal is queued again, under a new number,
+and nothing can be applied twice. Only a snapshot that jumps over entries, or the caller's patience, ends in
+OutcomeUnknown.
 
-    queued ──leader known──▶ sent(term) ──entry applied──▶ result
-      │ deadline: NotLeader     │ entry of a later term applied: ProposalDropped
-      ▼                         ▼ deadline, or snapshot installed: OutcomeUnknown
+    ┌▶ queued ──leader known──▶ sent(term) ──entry applied──▶ result
+    │    │ deadline: NotLeader     │   │ deadline, or snapshot installed: OutcomeUnknown
+    │    ▼                         │   ▼
+    └──entry of a later term───────┘
 
 A proposal whose connection breaks is sent again to the same leader in the same term, which knows its number; that
 is no second proposal.
@@ -66,11 +68,8 @@ class Proposals:
         in_flight, size = len(self._waiting), self._bytes + len(command)
         if in_flight >= self._limits.in_flight or size > self._limits.in_flight_bytes:
             raise TooManyRequests("too many requests")
-        proposal = Proposal(self._next_number, command, change, deadline, done)
-        self._next_number += 1
         self._bytes = size
-        self._waiting[proposal.number] = proposal
-        self._queued.append(proposal)
+        self._enqueue(Proposal(0, command, change, deadline, done))
 
     def take(self, term: int) -> list[Proposal]:
         """The next proposals to send in `term`, as many as fit one entry; a change of members travels alone."""
@@ -108,11 +107,11 @@ class Proposals:
         """Call before the entry's own proposals are resolved: what was sent in an earlier term is lost."""
         if term > self._applied_term:
             self._applied_term = term
-            lost = [
-                each.number for each in self._sent() if each.sent_term is not None and each.sent_term < term
-            ]
-            for number in lost:
-                self._finish(number, None, ProposalDropped("the leader changed before it was replicated"))
+            lost = [each for each in self._sent() if each.sent_term is not None and each.sent_term < term]
+            for proposal in lost:
+                del self._waiting[proposal.number]
+                proposal.sent_term = None
+                self._enqueue(proposal)
 
     def snapshot_installed(self) -> None:
         """Entries were skipped: whether they held a proposal of ours is not known here."""
@@ -132,6 +131,12 @@ class Proposals:
     def abandon(self, unsent: RaftError, sent: RaftError) -> None:
         for proposal in list(self._waiting.values()):
             self._finish(proposal.number, None, unsent if proposal.sent_term is None else sent)
+
+    def _enqueue(self, proposal: Proposal) -> None:
+        proposal.number = self._next_number
+        self._next_number += 1
+        self._waiting[proposal.number] = proposal
+        self._queued.append(proposal)
 
     def _may_be_sent(self, proposal: Proposal, term: int) -> bool:
         """Not if it expired; and what was sent once is never sent in another term."""

@@ -1,0 +1,202 @@
+"""Snapshots: whole or not there, checked, streamed to who needs one, and no stall while they are written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store.raft.errors import Corrupted
+from store.raft.membership import Membership
+from store.raft.snapshot import IncomingSnapshot, SnapshotMeta, SnapshotStore
+from tests.store.raft.cluster import Cluster, eventually
+from tests.store.raft.memory_disk import MemoryDisk, PowerLoss
+from tests.store.raft.simulated import SimulatedCluster, small
+from tests.store.raft.toy import Toy
+
+DIRECTORY = Path("/snap")
+META = SnapshotMeta(42, 3, Membership.initial({"a": ["https://a:1"]}, "token"))
+
+
+def write(disk: MemoryDisk, meta: SnapshotMeta = META, pieces: int = 5) -> SnapshotStore:
+    store = SnapshotStore(disk, DIRECTORY)
+    writer = store.write(meta)
+    for number in range(pieces):
+        writer.write(bytes([number]) * 1000)
+    writer.finish()
+    return store
+
+
+def test_a_snapshot_comes_out_as_it_went_in() -> None:
+    store = write(MemoryDisk())
+    path = store.latest()
+    assert path is not None
+    assert store.read_meta(path) == META
+    assert list(store.chunks(path)) == [bytes([number]) * 1000 for number in range(5)]
+
+
+def test_a_crash_at_any_step_leaves_the_old_snapshot_or_the_new_one_whole() -> None:
+    newer = SnapshotMeta(50, 3, META.membership)
+    counter = MemoryDisk()
+    write(counter)
+    first = counter.operations
+    write(counter, newer)
+    for step in range(first + 1, counter.operations + 1):
+        disk = MemoryDisk()
+        write(disk)
+
+        def fail(number: int, name: str, step: int = step) -> None:
+            if number == step:
+                raise PowerLoss
+
+        disk.before = fail
+        with pytest.raises(PowerLoss):
+            write(disk, newer)
+        disk.crash(torn_bytes=500)
+        store = SnapshotStore(disk, DIRECTORY)
+        path = store.latest()
+        assert path is not None
+        assert store.read_meta(path).index in (42, 50)
+        assert len(list(store.chunks(path))) == 5
+
+
+@pytest.mark.parametrize("offset", [2, 30, 60, 1200, 3000, -3])
+def test_damage_is_found_with_file_and_offset(offset: int) -> None:
+    disk = MemoryDisk()
+    store = write(disk)
+    path = store.latest()
+    assert path is not None
+    disk.corrupt(path, offset)
+    with pytest.raises(Corrupted) as error:
+        list(store.chunks(path))
+    assert error.value.path == path
+
+
+def test_a_cut_off_file_is_found() -> None:
+    disk = MemoryDisk()
+    store = write(disk)
+    path = store.latest()
+    assert path is not None
+    disk.truncate(path, disk.size(path) - 9)
+    with pytest.raises(Corrupted, match="cut off"):
+        list(store.chunks(path))
+
+
+def test_pieces_of_a_received_snapshot_count_in_order_only() -> None:
+    incoming = IncomingSnapshot(MemoryDisk(), DIRECTORY / "x.snap")
+    assert incoming.write(0, b"abc")
+    assert not incoming.write(0, b"abc")
+    assert not incoming.write(4, b"e")
+    assert incoming.write(3, b"d")
+
+
+@pytest.mark.parametrize("behind", ["wiped", "long away"])
+def test_a_member_too_far_behind_gets_a_snapshot_and_the_rest(behind: str) -> None:
+    cluster = SimulatedCluster("ABC", snapshot_count=20, catch_up_entries=2, limits=small())
+    a = cluster.elect("A")
+    a.propose(b"early")
+    cluster.run(1)
+    disk = cluster.kill("C")
+    for number in range(100):
+        a.propose(b"%d" % number + bytes(100))
+        cluster.run(0.04)
+    c = cluster.boot("C", MemoryDisk() if behind == "wiped" else disk)
+    assert c.core.log.last_index < a.core.log.base_index
+    term = a.core.term
+    for number in range(20):
+        a.propose(b"late%d" % number)
+        cluster.run(0.2)
+    assert c.machine.commands == a.machine.commands
+    assert c.machine.restores >= 1
+    assert c.replica.snapshot_index > 0
+    assert a.core.term == term, "no election while it loads"
+
+
+def test_a_snapshot_that_brings_nothing_new_forgets_nothing() -> None:
+    """It comes late: the follower has, and has acknowledged, entries behind it."""
+    cluster = SimulatedCluster("ABC", snapshot_count=1000)
+    a, b = cluster.elect("A"), cluster.members["B"]
+    for number in range(10):
+        a.propose(b"%d" % number)
+        cluster.run(0.1)
+    cluster.held.add(("A", "B"))
+    end = b.core.log.last_index
+    message = {"type": "snapshot_chunk", "term": a.core.term, "offset": 0, "data": b"x", "last": False}
+    for index in (end - 2, end):
+        entry_term = b.core.log.term_at(index)
+        b.replica.on_message(a.id, {**message, "index": index, "index_term": entry_term})
+        b.turn()
+        assert b.core.log.last_index == end
+        assert b.replica.installer.received is None
+
+
+def test_power_loss_of_a_follower_at_any_step_of_installing() -> None:
+    for step in range(1, 60):
+        cluster = SimulatedCluster("ABC", snapshot_count=20, catch_up_entries=2, limits=small(), seed=step)
+        a = cluster.elect("A")
+        disk = cluster.kill("C")
+        for number in range(60):
+            a.propose(b"%d" % number)
+            cluster.run(0.04)
+        c = cluster.boot("C", disk)
+        first = disk.operations
+
+        def fail(number: int, name: str, last: int = first + step) -> None:
+            if number == last:
+                raise PowerLoss
+
+        disk.before = fail
+        try:
+            cluster.run(2)
+        except PowerLoss:
+            c = cluster.boot("C", cluster.kill("C"))
+        disk.before = lambda number, name: None
+        cluster.run(3)
+        assert c.machine.commands == a.machine.commands, f"at operation {step}"
+
+
+class Large(Toy):
+    """A state of many pieces; counts how often the loop ran between two of them."""
+
+    PIECES = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = 0
+        self.least_turns = 1 << 30
+
+    class View:
+        def __init__(self, owner: Large) -> None:
+            self.owner = owner
+
+        def chunks(self) -> Iterator[bytes]:
+            for _ in range(Large.PIECES):
+                before = self.owner.turns
+                yield bytes(1 << 20)
+                self.owner.least_turns = min(self.owner.least_turns, self.owner.turns - before)
+
+    def snapshot(self) -> View:  # type: ignore[override]
+        return Large.View(self)
+
+
+async def test_the_loop_runs_between_any_two_pieces_of_a_snapshot(cluster: Cluster) -> None:
+    cluster.urls = {"a": cluster.urls["a"]}
+    cluster.settings = {"snapshot_count": 50}
+    await cluster.start("a")
+    machine = Large()
+    node = cluster.nodes["a"]
+    node._machine = node._replica._machine = machine
+
+    async def count() -> None:
+        while True:
+            machine.turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.ensure_future(count())
+    for number in range(60):
+        await node.propose(b"%d" % number)
+    await eventually(lambda: node.status().snapshot_index > 0, "a snapshot")
+    counting.cancel()
+    assert machine.least_turns >= 1
