@@ -28,6 +28,7 @@ def aggregate(role: Object, roles: Iterable[Object]) -> list[Object] | None:
 
 class ClusterRoleAggregationController(Controller):
     name = "clusterrole-aggregation"
+    account = "clusterrole-aggregation-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -33,8 +33,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    client: Client
+    client: Client  # for what all loops share
+    client_for: Callable[[str], Client]  # by service account, for what one loop does
     informers: InformerFactory
-    recorder: Callable[[str], RecordEvent]  # by component, as `kubectl describe` shows under From
+    recorder: Callable[[Client, str], RecordEvent]  # by component, as `kubectl describe` shows under From
     now: Callable[[], float]  # seconds since the epoch
     options: Options = field(default_factory=Options)

@@ -221,6 +221,7 @@ def _bound_to(affinity: Object, node: str) -> Object:
 
 class DaemonSetController(Controller):
     name = "daemonset"
+    account = "daemon-set-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -96,6 +96,7 @@ def target_ref(pod: Object) -> Object:
 
 class EndpointsController(Controller):
     name = "endpoints"
+    account = "endpoint-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -180,6 +180,7 @@ def _identity(endpoint: Object) -> tuple[str, str]:
 
 class EndpointSliceController(Controller):
     name = "endpointslice"
+    account = "endpointslice-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -40,6 +40,7 @@ class Remaining:
 
 class NamespaceController(Controller):
     name = "namespace"
+    account = "namespace-controller"
     workers = 10
 
     def __init__(self, context: Context) -> None:

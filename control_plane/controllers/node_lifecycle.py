@@ -97,6 +97,7 @@ def _taint(key: str, effect: str, now: float) -> Object:
 
 class NodeLifecycleController(Controller):
     name = "node-lifecycle"
+    account = "node-controller"
     workers: ClassVar[int] = 8
 
     def __init__(self, context: Context) -> None:

@@ -57,6 +57,7 @@ def out_of_service(all_pods: Iterable[Object], nodes: Sequence[Object]) -> list[
 
 class PodGarbageCollector(Controller):
     name = "pod-garbage-collector"
+    account = "pod-garbage-collector"
     workers: ClassVar[int] = 1
 
     def __init__(self, context: Context) -> None:

@@ -187,12 +187,14 @@ class ReplicaController(Controller):
 
 class ReplicaSetController(ReplicaController):
     name = "replicaset"
+    account = "replicaset-controller"
     gvr = REPLICA_SETS
     kind = "ReplicaSet"
 
 
 class ReplicationControllerController(ReplicaController):
     name = "replicationcontroller"
+    account = "replication-controller"
     gvr = REPLICATION_CONTROLLERS
     kind = "ReplicationController"
 

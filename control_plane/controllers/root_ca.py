@@ -20,6 +20,7 @@ DESCRIPTION = (
 
 class RootCAPublisher(Controller):
     name = "root-ca-certificate-publisher"
+    account = "root-ca-cert-publisher"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -14,6 +14,7 @@ DEFAULT = "default"
 
 class ServiceAccountController(Controller):
     name = "serviceaccount"
+    account = "service-account-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

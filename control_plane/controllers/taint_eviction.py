@@ -51,6 +51,7 @@ def _patience_s(tolerations: Iterable[Object]) -> float:
 
 class TaintEvictionController(Controller):
     name = "taint-eviction"
+    account = "taint-eviction-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

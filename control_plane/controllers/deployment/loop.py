@@ -33,6 +33,7 @@ class Rollout:
 
 class DeploymentController(Controller):
     name = "deployment"
+    account = "deployment-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

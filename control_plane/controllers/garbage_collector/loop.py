@@ -45,6 +45,7 @@ class GarbageCollector(Controller):
     go. The key `sync` looks for kinds that have come or gone."""
 
     name = "garbage-collector"
+    account = "generic-garbage-collector"
     workers: ClassVar[int] = 20
 
     def __init__(self, context: Context) -> None:

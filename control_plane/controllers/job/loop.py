@@ -22,6 +22,7 @@ MANAGED_BY = "kubernetes.io/job-controller"
 
 class JobController(Controller):
     name = "job"
+    account = "job-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
