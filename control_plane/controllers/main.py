@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +16,8 @@ from control_plane.client.events import EventRecorder
 from control_plane.client.informer import InformerFactory
 from control_plane.client.leader_election import LeaderElector
 from control_plane.client.leader_flags import add_leader_flags, elector_from
-from control_plane.controllers import registry
+from control_plane.client.transport import HttpTransport, TokenSource, Transport
+from control_plane.controllers import credentials, registry
 from control_plane.controllers.context import Context, Options, RecordEvent
 from control_plane.controllers.controller import Controller
 from store.component import logs, process
@@ -43,6 +45,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "--controllers", default="*", metavar="LIST", help="which loops; `*,-job` is all but one"
     )
+    parser.add_bool(
+        "--use-service-account-credentials", True, "each loop acts as a service account of its own"
+    )
     add_leader_flags(parser, LEASE)
     add_serving_flags(parser, DEFAULT_PORT)
     parser.add_argument("--root-ca-file", default="", metavar="FILE", help="published to every namespace")
@@ -64,7 +69,9 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     except (CertsError, OSError, ValueError) as error:
         raise FatalError(str(error)) from error
     async with Client(config, user_agent="balsa-controller-manager") as client:
-        manager = Manager(client, options, wanted)
+        bare = HttpTransport(config.server, replace(config, cert_data=b"").ssl_context(), TokenSource())
+        as_accounts = args.use_service_account_credentials
+        manager = Manager(client, options, wanted, bare if as_accounts else None)
         elector = elector_from(args, client) if args.leader_elect else None
         door = health_server(args, ready={"leader-election": lambda: None})
         if door is not None:
@@ -73,6 +80,7 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
             await lifecycle.until_stopped(asyncio.create_task(_lead(manager, elector, lifecycle)))
         finally:
             await manager.stop()
+            await bare.close()
             if door is not None:
                 await door.stop()
 
@@ -107,15 +115,20 @@ def _options(args: argparse.Namespace) -> Options:
 class Manager:
     """The loops of one process over one set of informers. Made anew for each time it leads."""
 
-    def __init__(self, client: Client, options: Options, wanted: list[type[Controller]]) -> None:
+    def __init__(
+        self, client: Client, options: Options, wanted: list[type[Controller]], bare: Transport | None = None
+    ) -> None:
+        """`bare`: a transport that shows no certificate; with it each loop acts as a service account of its own."""
         self._client = client
+        self._bare = bare
         self._wanted = wanted
         self._options = options
         self._recorders: list[EventRecorder] = []
 
     async def run(self) -> NoReturn:
         informers = InformerFactory(self._client)
-        context = Context(self._client, informers, self._recorder, self._client.clock.wall, self._options)
+        now = self._client.clock.wall
+        context = Context(self._client, self._client_for, informers, self._recorder, now, self._options)
         controllers = [each(context) for each in self._wanted]
         await informers.start()
         log.info("loops started", controllers=len(controllers))
@@ -131,8 +144,11 @@ class Manager:
         await asyncio.gather(*(recorder.close() for recorder in self._recorders))
         self._recorders.clear()
 
-    def _recorder(self, component: str) -> RecordEvent:
-        recorder = EventRecorder(self._client, component)
+    def _client_for(self, account: str) -> Client:
+        return credentials.client_for(self._client, self._bare, account) if self._bare else self._client
+
+    def _recorder(self, client: Client, component: str) -> RecordEvent:
+        recorder = EventRecorder(client, component)
         self._recorders.append(recorder)
         return recorder.event
 

@@ -263,13 +263,9 @@ class DeploymentController(Controller):
         current = meta.annotations(rollout.new).get(revision.REVISION)
         deployment = rollout.deployment
         if current and meta.annotations(deployment).get(revision.REVISION) != current:
-            patch = {
-                "metadata": {"annotations": {revision.REVISION: current}, "uid": meta.uid_of(deployment)}
-            }
-            updated = await self.client.patch(
-                DEPLOYMENTS, meta.name_of(deployment), patch, meta.namespace_of(deployment)
-            )
-            rollout.deployment = updated
+            annotations = {**meta.annotations(deployment), revision.REVISION: current}
+            changed = {**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}}
+            rollout.deployment = await self.client.update(DEPLOYMENTS, changed)
 
     async def _clean_up(self, rollout: Rollout) -> None:
         for each in revision.to_clean_up(rollout.deployment, rollout.old):
