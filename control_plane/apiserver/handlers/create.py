@@ -79,7 +79,7 @@ async def _insert(ctx: Context, obj: Object, base: str, dry_run: bool) -> Object
         except AlsoFailed:
             await core.freshness.caught_up()
         else:
-            metadata["resourceVersion"] = str(revision)
+            attempt["metadata"]["resourceVersion"] = str(revision)
             return attempt
     raise errors.server_timeout(ctx.resource.group, ctx.resource.resource, "create")
 

@@ -53,11 +53,12 @@ Encode = Callable[[str, Change], bytes]
 
 @dataclass(slots=True)
 class Start:
-    """Where a watch begins: after the `initial` objects, at `position` in the history."""
+    """Where a watch begins: at `position` in the history, with the `initial` objects. What is not newer than
+    `revision` the client knows; it may have read it from a replica that is ahead of this one."""
 
     position: int
     initial: list[tuple[str, Entry]]
-    revision: int  # of the initial objects
+    revision: int
 
 
 async def watch(ctx: Context) -> Response:
@@ -164,9 +165,9 @@ class Session:
         return True
 
     def _frames(self, changes: list[Change]) -> Iterator[bytes]:
-        chosen, frame = self._chosen, self._encoder.frame
+        chosen, frame, known = self._chosen, self._encoder.frame, self._start.revision
         for change in changes:
-            if not chosen.covers(change.item):
+            if change.revision <= known or not chosen.covers(change.item):
                 continue
             seen_as = change.type if chosen.all else _seen_as(chosen, change)
             if seen_as:

@@ -18,7 +18,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 @pytest.fixture
 def namespace(api: Harness, request: pytest.FixtureRequest) -> str:
-    name = "t-" + "".join(c if c.isalnum() else "-" for c in request.node.name.lower())[:50].strip("-")
-    api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    base = "".join(c if c.isalnum() else "-" for c in request.node.name.lower())[:40].strip("-")
+    name: str = api.create("/api/v1/namespaces", {"metadata": {"generateName": base + "-"}})["metadata"][
+        "name"
+    ]
     api.create(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "default"}})
     return name

@@ -9,6 +9,7 @@ The store is a real etcd where there is one; `BALSA_TEST_STORE=balsa` takes one 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from typing import Any
 from certs import serviceaccount, tls
 from certs.ca import CertificateAuthority
 from certs.kubeconfig import KubeConfig
+from store.client.client import StoreClient
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
@@ -62,17 +64,20 @@ def kubectls() -> list[Path]:
 
 
 class Harness:
-    def __init__(self, directory: Path, *flags: str, endpoints: str = "") -> None:
+    def __init__(self, directory: Path, *flags: str, endpoints: str = "", certificates: bool = True) -> None:
         self.directory = directory
         self.port = free_port()
         self.server = f"https://127.0.0.1:{self.port}"
         self._flags = flags
-        self._endpoints = endpoints
+        self.endpoints = endpoints
+        self._certificates = certificates
+        self.store_process: subprocess.Popen[bytes] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self.api_process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Harness:
-        self._make_certificates()
+        if self._certificates:
+            self._make_certificates()
         try:
             self.start_store()
             self.start_api()
@@ -87,17 +92,17 @@ class Harness:
             stop(process)
 
     def start_store(self) -> None:
-        if self._endpoints:
+        if self.endpoints:
             return
         client, peer = free_port(), free_port()
-        self._endpoints = f"https://127.0.0.1:{client}"
+        self.endpoints = f"https://127.0.0.1:{client}"
         pki = self.directory / "pki"
         argv = [
             "etcd",
             "--name=store-1",
             f"--data-dir={self.directory}/store",
-            f"--listen-client-urls={self._endpoints}",
-            f"--advertise-client-urls={self._endpoints}",
+            f"--listen-client-urls={self.endpoints}",
+            f"--advertise-client-urls={self.endpoints}",
             f"--listen-peer-urls=https://127.0.0.1:{peer}",
             f"--initial-advertise-peer-urls=https://127.0.0.1:{peer}",
             f"--initial-cluster=store-1=https://127.0.0.1:{peer}",
@@ -116,7 +121,7 @@ class Harness:
                 "import sys; from store.api.main import main; sys.exit(main(sys.argv[1:]))",
                 *(each for each in argv[1:] if not each.startswith("--client-cert-auth")),
             ]
-        self._spawn("store", argv)
+        self.store_process = self._spawn("store", argv)
 
     def start_api(self) -> None:
         pki = self.directory / "pki"
@@ -124,7 +129,7 @@ class Harness:
             sys.executable,
             "-c",
             "import sys; from control_plane.apiserver.main import main; sys.exit(main(sys.argv[1:]))",
-            f"--etcd-servers={self._endpoints}",
+            f"--etcd-servers={self.endpoints}",
             f"--etcd-cafile={pki}/store-ca.crt",
             f"--etcd-certfile={pki}/store-client.crt",
             f"--etcd-keyfile={pki}/store-client.key",
@@ -166,6 +171,25 @@ class Harness:
                 pass
             time.sleep(0.02)
         raise RuntimeError("not ready:\n" + (self.directory / "apiserver.log").read_text()[-4000:])
+
+    def pause_store(self) -> None:
+        assert self.store_process is not None
+        self.store_process.send_signal(signal.SIGSTOP)
+
+    def resume_store(self) -> None:
+        assert self.store_process is not None
+        self.store_process.send_signal(signal.SIGCONT)
+
+    def compact(self, revision: int) -> None:
+        async def run() -> None:
+            pki = self.directory / "pki"
+            context = tls.client_context(
+                pki / "store-ca.crt", pki / "store-client.crt", pki / "store-client.key"
+            )
+            async with StoreClient([self.endpoints], context) as client:
+                await client.compact(revision)
+
+        asyncio.run(run())
 
     # --- asking
 
