@@ -21,7 +21,17 @@ from node.runtime.process.shim.launch import LaunchError
 
 CLONE_PARENT = 0x8000
 START_TIMEOUT_MS = 30_000
-IGNORED_BY_DEFAULT = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
+MASKS = ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt")
+NO_DEFAULT_END = (  # signals whose default action does not end a process
+    signal.SIGCHLD,
+    signal.SIGCONT,
+    signal.SIGURG,
+    signal.SIGWINCH,
+    signal.SIGSTOP,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
 MAX_WALK = 4096  # processes looked at when killing a tree
 
 
@@ -135,25 +145,55 @@ def _await_exec(reader: int, pid: int) -> None:
         raise LaunchError(report["kind"], report["error"])
 
 
-def signal_or_default(container: Container, number: int) -> None:
-    """Send a signal to the container's first process; see the module's docstring."""
-    if container.spec["isolated"] and number != signal.SIGKILL and _would_be_dropped(container.pid, number):
-        container.killed_for = number
-        number = signal.SIGKILL
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(container.pid, number)
-
-
-def _would_be_dropped(pid: int, number: int) -> bool:
-    if number in IGNORED_BY_DEFAULT or number in (signal.SIGSTOP, signal.SIGTSTP):
+def signal_or_default(container: Container, number: int) -> bool:
+    """Send a signal to the container's first process; see the module's docstring. True: look again soon
+    (`recheck`), because the process blocks the signal just now, as shells do for a moment when they fork."""
+    if not container.spec["isolated"] or number == signal.SIGKILL or number in NO_DEFAULT_END:
+        _kill(container.pid, number)
         return False
-    masks = {}
+    masks = _signal_masks(container.pid)
+    bit = 1 << (number - 1)
+    if bit & (masks["SigCgt"] | masks["SigIgn"]):
+        _kill(container.pid, number)
+        return False
+    if bit & masks["SigBlk"]:
+        _kill(container.pid, number)
+        return True
+    _carry_out_default(container, number)
+    return False
+
+
+def recheck(container: Container, number: int) -> bool:
+    """The signal was blocked when it was sent. Still pending: True. Taken by sigwait, or by a handler set
+    meanwhile: nothing to do. Unblocked without a handler: the kernel has dropped it."""
+    masks = _signal_masks(container.pid)
+    bit = 1 << (number - 1)
+    if bit & (masks["ShdPnd"] | masks["SigPnd"]):
+        return True
+    if not bit & (masks["SigBlk"] | masks["SigCgt"] | masks["SigIgn"]):
+        _carry_out_default(container, number)
+    return False
+
+
+def _carry_out_default(container: Container, number: int) -> None:
+    container.killed_for = number
+    _kill(container.pid, signal.SIGKILL)
+
+
+def _kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _signal_masks(pid: int) -> dict[str, int]:
+    """All ones for a process that has ended: nothing is to be done about it."""
+    masks = dict.fromkeys(MASKS, -1)
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
         for line in file:
-            if line.startswith(("SigBlk", "SigIgn", "SigCgt")):
-                masks[line[:6]] = int(line.split()[1], 16)
-    bit = 1 << (number - 1)
-    return bool(masks) and not any(mask & bit for mask in masks.values())
+            name, _, value = line.partition(":")
+            if name in masks:
+                masks[name] = int(value, 16)
+    return masks
 
 
 def kill_everything(container: Container) -> None:

@@ -31,6 +31,7 @@ from node.runtime.process.shim.launch import LaunchError
 
 MAX_MESSAGE_BYTES = 128 * 1024
 MAX_CLIENTS = 256
+RECHECK_S = 0.02  # whether a signal that was blocked has been taken
 KILL_WAIT_S = 5.0  # for what was sent SIGKILL to be gone, at shutdown
 
 
@@ -52,6 +53,7 @@ class Shim:
         self.execs: dict[int, tuple[socket.socket, str]] = {}  # pid -> who waits, container
         self.stops: list[tuple[socket.socket, str]] = []  # who waits for which container's end
         self.deadlines: dict[str, float] = {}  # container -> when SIGKILL is due
+        self.blocked: dict[str, int] = {}  # container -> the signal it was sent while it blocked it
         self.clients: set[socket.socket] = set()
         self.subscribers: set[socket.socket] = set()
         self.selector = selectors.DefaultSelector()
@@ -73,6 +75,7 @@ class Shim:
         while not self.stopping:
             for key, _ in self.selector.select(self._next_deadline_s()):
                 key.data()
+            self._look_again()
             self._kill_overdue()
         self._shut_down()
 
@@ -171,14 +174,18 @@ class Shim:
         deadline = time.monotonic() + request["timeout_s"]
         self.deadlines[container.id] = min(deadline, self.deadlines.get(container.id, deadline))
         if request["timeout_s"] > 0:
-            processes.signal_or_default(container, request["signal"])
+            self._signal(container, request["signal"])
         return None
 
     def _do_signal(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         container = self._container(request)
         if container.running:
-            processes.signal_or_default(container, request["signal"])
+            self._signal(container, request["signal"])
         return {}
+
+    def _signal(self, container: Container, number: int) -> None:
+        if processes.signal_or_default(container, number):
+            self.blocked[container.id] = number
 
     def _do_exec(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
         container = self._container(request)
@@ -267,9 +274,17 @@ class Shim:
     # time and end
 
     def _next_deadline_s(self) -> float | None:
+        if self.blocked:
+            return RECHECK_S
         if not self.deadlines:
             return None
         return max(min(self.deadlines.values()) - time.monotonic(), 0.0)
+
+    def _look_again(self) -> None:
+        for cid, number in list(self.blocked.items()):
+            container = self.containers.get(cid)
+            if container is None or not container.running or not processes.recheck(container, number):
+                del self.blocked[cid]
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
