@@ -89,7 +89,7 @@ UNARY: dict[bytes, Row] = {
         encode.encode_members,
     ),
     b"/v3/cluster/member/promote": (
-        m.LeaseIdRequest,
+        m.MemberIdRequest,
         lambda s, r: s.cluster.promote(r.id),
         encode.encode_members,
     ),
@@ -99,7 +99,7 @@ UNARY: dict[bytes, Row] = {
         encode.encode_members,
     ),
     b"/v3/cluster/member/remove": (
-        m.LeaseIdRequest,
+        m.MemberIdRequest,
         lambda s, r: s.cluster.remove(r.id),
         encode.encode_members,
     ),

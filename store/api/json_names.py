@@ -100,7 +100,7 @@ def _fields(kind: type) -> dict[str, tuple[str, Any]]:
 
 
 def _plain(hint: Any) -> Any:
-    """`X | None` → X."""
+    """`X | None` → X; bounds of numbers are dropped."""
     if get_origin(hint) in (Union, UnionType):
         options = [each for each in get_args(hint) if each is not NoneType]
         if len(options) == 1:

@@ -6,13 +6,15 @@ asks the service for one.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from store.api.commands import AlarmType
-from store.mvcc.messages import Request
+from store.mvcc.messages import Int64, Request
 from store.raft.interface import Member
+
+UInt64 = Annotated[int, msgspec.Meta(ge=0)]
 
 FilterType = Literal["NOPUT", "NODELETE"]
 AlarmAction = Literal["GET", "ACTIVATE", "DEACTIVATE"]
@@ -29,16 +31,16 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class LeaseGrantRequest(Request):
-    ttl_s: int = msgspec.field(default=0, name="TTL")
-    id: int = msgspec.field(default=0, name="ID")
+    ttl_s: Int64 = msgspec.field(default=0, name="TTL")
+    id: Int64 = msgspec.field(default=0, name="ID")
 
 
 class LeaseIdRequest(Request):
-    id: int = msgspec.field(default=0, name="ID")
+    id: Int64 = msgspec.field(default=0, name="ID")
 
 
 class LeaseTimeToLiveRequest(Request):
-    id: int = msgspec.field(default=0, name="ID")
+    id: Int64 = msgspec.field(default=0, name="ID")
     keys: bool = False
 
 
@@ -63,16 +65,16 @@ class LeasesResponse(msgspec.Struct):
 class WatchCreateRequest(Request):
     key: bytes = b""
     range_end: bytes = b""
-    start_revision: int = 0
+    start_revision: Int64 = 0
     progress_notify: bool = False
     filters: list[FilterType] = msgspec.field(default_factory=list)
     prev_kv: bool = False
-    watch_id: int = 0
+    watch_id: Int64 = 0
     fragment: bool = False
 
 
 class WatchCancelRequest(Request):
-    watch_id: int = 0
+    watch_id: Int64 = 0
 
 
 class WatchProgressRequest(Request):
@@ -90,13 +92,17 @@ class WatchRequest(Request):
 # -- membership --
 
 
+class MemberIdRequest(Request):
+    id: UInt64 = msgspec.field(default=0, name="ID")
+
+
 class MemberAddRequest(Request):
     peer_urls: list[str] = msgspec.field(default_factory=list, name="peerURLs")
     is_learner: bool = msgspec.field(default=False, name="isLearner")
 
 
 class MemberUpdateRequest(Request):
-    id: int = msgspec.field(default=0, name="ID")
+    id: UInt64 = msgspec.field(default=0, name="ID")
     peer_urls: list[str] = msgspec.field(default_factory=list, name="peerURLs")
 
 
@@ -114,7 +120,7 @@ class MembersResponse(msgspec.Struct):
 
 class AlarmRequest(Request):
     action: AlarmAction = "GET"
-    member_id: int = msgspec.field(default=0, name="memberID")
+    member_id: UInt64 = msgspec.field(default=0, name="memberID")
     alarm: AlarmType = "NONE"
 
 
@@ -128,7 +134,7 @@ class AlarmResponse(msgspec.Struct):
 
 
 class HashKvRequest(Request):
-    revision: int = 0
+    revision: Int64 = 0
 
 
 class HashResponse(msgspec.Struct):
@@ -138,7 +144,7 @@ class HashResponse(msgspec.Struct):
 
 
 class MoveLeaderRequest(Request):
-    target_id: int = msgspec.field(default=0, name="targetID")
+    target_id: UInt64 = msgspec.field(default=0, name="targetID")
 
 
 class StatusResponse(msgspec.Struct):

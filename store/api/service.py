@@ -15,7 +15,7 @@ from typing import Any
 
 from store.api import commands as c
 from store.api.cluster import ClusterService
-from store.api.errors import BadFeatureForLearner, Corrupt, NoLeader, RequestTooLarge, from_raft
+from store.api.errors import BadFeatureForLearner, BadRequest, Corrupt, NoLeader, RequestTooLarge, from_raft
 from store.api.leases import LeaseKeeper
 from store.api.machine import AlarmResult, LeaseResult, StoreMachine, needs_space
 from store.api.messages import (
@@ -197,6 +197,8 @@ class StoreService:
                 if request.alarm in ("NONE", kind) and request.member_id in (0, member)
             ]
         else:
+            if request.member_id >= 2**64:
+                raise BadRequest("etcdserver: the member ID is out of range")
             active = request.action == "ACTIVATE"
             command = c.SetAlarm(request.member_id, request.alarm, active)
             result: AlarmResult = await self._propose(command)

@@ -7,9 +7,12 @@ and a dozen bytes). Enumerations are their names. A gateway fills in the respons
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""In requests: JSON knows no bounds, the log and etcd's clients do."""
 
 SortOrder = Literal["NONE", "ASCEND", "DESCEND"]
 SortTarget = Literal["KEY", "VERSION", "CREATE", "MOD", "VALUE"]
@@ -48,23 +51,23 @@ class Request(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 class RangeRequest(Request):
     key: bytes = b""
     range_end: bytes = b""
-    limit: int = 0
-    revision: int = 0
+    limit: Int64 = 0
+    revision: Int64 = 0
     sort_order: SortOrder = "NONE"
     sort_target: SortTarget = "KEY"
     serializable: bool = False
     keys_only: bool = False
     count_only: bool = False
-    min_mod_revision: int = 0
-    max_mod_revision: int = 0
-    min_create_revision: int = 0
-    max_create_revision: int = 0
+    min_mod_revision: Int64 = 0
+    max_mod_revision: Int64 = 0
+    min_create_revision: Int64 = 0
+    max_create_revision: Int64 = 0
 
 
 class PutRequest(Request):
     key: bytes = b""
     value: bytes = b""
-    lease: int = 0
+    lease: Int64 = 0
     prev_kv: bool = False
     ignore_value: bool = False
     ignore_lease: bool = False
@@ -81,11 +84,11 @@ class Compare(Request):
     target: CompareTarget = "VERSION"
     key: bytes = b""
     range_end: bytes = b""
-    version: int = 0
-    create_revision: int = 0
-    mod_revision: int = 0
+    version: Int64 = 0
+    create_revision: Int64 = 0
+    mod_revision: Int64 = 0
     value: bytes = b""
-    lease: int = 0
+    lease: Int64 = 0
 
 
 class RequestOp(Request):
@@ -108,7 +111,7 @@ class TxnRequest(Request):
 
 
 class CompactionRequest(Request):
-    revision: int = 0
+    revision: Int64 = 0
     physical: bool = False
 
 

@@ -347,8 +347,9 @@ class WatchHub:
         round."""
         now = self._store.revision
         for stream in self._streams:
+            drained = stream.is_idle
             for watcher in stream.watchers.values():
-                idle = watcher.synced and stream.is_idle and not watcher.notified
+                idle = drained and watcher.synced and not watcher.notified
                 if idle and watcher.progress_notify and watcher.next_revision <= now + 1:
                     stream.put(WatchResponse(watcher.id, now))
                 watcher.notified = False

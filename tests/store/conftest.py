@@ -8,7 +8,7 @@ import shutil
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,19 @@ async def wait_ready(client: StoreClient, process: asyncio.subprocess.Process | 
                 raise
             assert process is None or process.returncode is None, "the store ended while starting"
             await asyncio.sleep(0.05)
+
+
+async def eventually(
+    condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = START_TIMEOUT_S
+) -> None:
+    """Wait until the condition holds; fails at the deadline."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        holds = condition()
+        if holds if isinstance(holds, bool) else await holds:
+            return
+        assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.02)
 
 
 async def stop_process(process: asyncio.subprocess.Process) -> None:

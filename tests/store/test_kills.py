@@ -1,8 +1,8 @@
 """Members are killed and come back while clients write: every acknowledged write is there, exactly once.
 
-A key is written once by one writer, so a write applied twice shows as version 2. A watch runs through it all from one
-member to the next; it must deliver every change once, in order, and nothing else. In the end all members have the
-same hash.
+A key is written once by one writer, so a write applied twice shows as version 2. A watch runs through it
+all from one member to the next; it must deliver every change once, in order, and nothing else. In the end
+all members have the same hash.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 from store.client import Event, OutcomeUnknown, StoreClient, StoreError, Unavailable, prefix_end
 
-from .conftest import BalsaCluster, TlsFiles, balsa_cluster
+from .conftest import BalsaCluster, TlsFiles, balsa_cluster, eventually
 
 PREFIX = b"/kills/"
 WRITERS = 6
@@ -69,9 +69,7 @@ async def _kill_in_turn(cluster: BalsaCluster, writes: Writes, rng: random.Rando
 async def _progress(writes: Writes) -> None:
     """Until another fifty writes are acknowledged."""
     wanted = len(writes.acknowledged) + 50
-    async with asyncio.timeout(SETTLE_TIMEOUT_S):
-        while len(writes.acknowledged) < wanted:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: len(writes.acknowledged) >= wanted, SETTLE_TIMEOUT_S)
 
 
 async def _hashes_agree(cluster: BalsaCluster, revision: int) -> bool:
@@ -87,20 +85,20 @@ async def _hashes_agree(cluster: BalsaCluster, revision: int) -> bool:
 
 @pytest.mark.cluster
 async def test_every_acknowledged_write_is_there_exactly_once(tmp_path: Path, tls: TlsFiles) -> None:
-    async with balsa_cluster(tmp_path, tls, size=3, flags=["--snapshot-count=500"]) as cluster:
-        async with cluster.client() as client:
-            writes, seen, stop = Writes(), [], asyncio.Event()
-            start = (await client.range(PREFIX)).revision + 1
-            watcher = asyncio.create_task(_watch(client, seen, start))
-            writers = [asyncio.create_task(_write(client, n, writes, stop)) for n in range(WRITERS)]
-            try:
-                await _kill_in_turn(cluster, writes, random.Random(SEED))
-            finally:
-                stop.set()
-                await asyncio.gather(*writers)
-            await _check(cluster, client, writes, seen)
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+    flags = ["--snapshot-count=500"]
+    async with balsa_cluster(tmp_path, tls, size=3, flags=flags) as cluster, cluster.client() as client:
+        writes, seen, stop = Writes(), [], asyncio.Event()
+        start = (await client.range(PREFIX)).revision + 1
+        watcher = asyncio.create_task(_watch(client, seen, start))
+        writers = [asyncio.create_task(_write(client, n, writes, stop)) for n in range(WRITERS)]
+        try:
+            await _kill_in_turn(cluster, writes, random.Random(SEED))
+        finally:
+            stop.set()
+            await asyncio.gather(*writers)
+        await _check(cluster, client, writes, seen)
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
 
 
 async def _check(cluster: BalsaCluster, client: StoreClient, writes: Writes, seen: list[Event]) -> None:
@@ -113,10 +111,7 @@ async def _check(cluster: BalsaCluster, client: StoreClient, writes: Writes, see
     assert not writes.refused & found.keys(), "a write that was refused for certain was applied"
     assert set(found) <= writes.acknowledged.keys() | writes.unknown
 
-    async with asyncio.timeout(SETTLE_TIMEOUT_S):
-        while len(seen) < len(found):
-            await asyncio.sleep(0.02)
-        while not await _hashes_agree(cluster, final.revision):
-            await asyncio.sleep(0.1)
+    await eventually(lambda: len(seen) >= len(found), SETTLE_TIMEOUT_S)
+    await eventually(lambda: _hashes_agree(cluster, final.revision), SETTLE_TIMEOUT_S)
     delivered = [(event.kv.mod_revision, event.kv.key) for event in seen]
     assert delivered == sorted((kv.mod_revision, kv.key) for kv in found.values())

@@ -1,7 +1,8 @@
-"""The same requests to Balsa's store and to a real etcd; the answers must be the same, byte for byte of meaning.
+"""The same requests to Balsa's store and to a real etcd; the answers must be the same, byte for byte of
+meaning.
 
-What etcd answers is recorded beside this file, so that the comparison needs no etcd; where one is installed the
-recording is checked against it.
+What etcd answers is recorded beside this file, so that the comparison needs no etcd; where one is installed
+the recording is checked against it.
 
 Each case is a script of (path, body) on emptied stores. Compared are HTTP status and JSON, without what
 names the cluster (ids, term) and without what differs between etcd's own versions.
