@@ -1,7 +1,7 @@
 """What an admission plugin is: one file, one object, registered in one list.
 
-The chain calls every plugin's `mutate` in order, then the object is validated, then every plugin's `validate`.
-A plugin refuses by raising `control_plane.api.errors.StatusError` (mostly `forbidden`).
+The chain calls every plugin's `mutate` in order, then the object is validated, then every plugin's
+`validate`. A plugin refuses by raising `control_plane.api.errors.StatusError` (mostly `forbidden`).
 """
 
 from __future__ import annotations

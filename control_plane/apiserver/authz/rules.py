@@ -103,7 +103,8 @@ def compacted(rules: Iterable[Rule]) -> list[Rule]:
     merged: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     others: list[Rule] = []
     for rule in rules:
-        groups, resources = rule.get("apiGroups") or (), rule.get("resources") or ()
+        groups: Sequence[str] = rule.get("apiGroups") or ()
+        resources: Sequence[str] = rule.get("resources") or ()
         if len(groups) == 1 and len(resources) == 1 and not rule.get("nonResourceURLs"):
             verbs = merged.setdefault((groups[0], resources[0], tuple(rule.get("resourceNames") or ())), [])
             verbs.extend(verb for verb in rule.get("verbs") or () if verb not in verbs)

@@ -1,0 +1,122 @@
+"""The chain: every plugin, in kube-apiserver's order, switched on or off by name.
+
+First all `mutate` in order, then (after validation) all `validate`. The places of webhooks and of admission
+policies are marked; quota comes after them, since it charges what all others have let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from control_plane.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest
+from control_plane.apiserver.admission.plugin import Dependencies
+from control_plane.apiserver.admission.plugins.always_pull_images import AlwaysPullImages
+from control_plane.apiserver.admission.plugins.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
+from control_plane.apiserver.admission.plugins.default_classes import DefaultIngressClass, DefaultStorageClass
+from control_plane.apiserver.admission.plugins.default_toleration_seconds import DefaultTolerationSeconds
+from control_plane.apiserver.admission.plugins.event_rate_limit import EventRateLimit
+from control_plane.apiserver.admission.plugins.extended_resource_toleration import ExtendedResourceToleration
+from control_plane.apiserver.admission.plugins.limit_ranger import LimitRanger
+from control_plane.apiserver.admission.plugins.namespace_auto_provision import NamespaceAutoProvision
+from control_plane.apiserver.admission.plugins.namespace_lifecycle import NamespaceLifecycle
+from control_plane.apiserver.admission.plugins.node_restriction import NodeRestriction
+from control_plane.apiserver.admission.plugins.owner_references_permission_enforcement import (
+    OwnerReferencesPermissionEnforcement,
+)
+from control_plane.apiserver.admission.plugins.persistent_volume_claim_resize import (
+    PersistentVolumeClaimResize,
+)
+from control_plane.apiserver.admission.plugins.pod_node_selector import PodNodeSelector
+from control_plane.apiserver.admission.plugins.priority import Priority
+from control_plane.apiserver.admission.plugins.rbac_escalation import RBACEscalation
+from control_plane.apiserver.admission.plugins.resource_quota import ResourceQuota
+from control_plane.apiserver.admission.plugins.runtime_class import RuntimeClass
+from control_plane.apiserver.admission.plugins.service_account import ServiceAccount
+from control_plane.apiserver.admission.plugins.storage_object_in_use_protection import (
+    StorageObjectInUseProtection,
+)
+from control_plane.apiserver.admission.plugins.taint_nodes_by_condition import TaintNodesByCondition
+
+ON, OFF, ALWAYS = "on", "off", "always"
+
+Factory = Callable[[Dependencies], AdmissionPlugin]
+
+PLUGINS: tuple[tuple[Factory, str], ...] = (
+    (NamespaceAutoProvision, OFF),
+    (NamespaceLifecycle, ON),
+    (LimitRanger, ON),
+    (ServiceAccount, ON),
+    (NodeRestriction, ON),
+    (TaintNodesByCondition, ON),
+    (AlwaysPullImages, OFF),
+    (PodNodeSelector, OFF),
+    (Priority, ON),
+    (DefaultTolerationSeconds, ON),
+    (EventRateLimit, OFF),
+    (ExtendedResourceToleration, OFF),
+    (DefaultStorageClass, ON),
+    (StorageObjectInUseProtection, ON),
+    (OwnerReferencesPermissionEnforcement, OFF),
+    (PersistentVolumeClaimResize, ON),
+    (RuntimeClass, ON),
+    (CertificateApproval, ON),
+    (CertificateSigning, ON),
+    (CertificateSubjectRestriction, ON),
+    (DefaultIngressClass, ON),
+    (RBACEscalation, ALWAYS),
+    # MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy,
+    # ValidatingAdmissionWebhook: here
+    (ResourceQuota, ON),
+)
+
+
+class UnknownPlugin(ValueError):
+    """A flag names a plugin that there is not."""
+
+
+class AdmissionChain:
+    def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
+        self._plugins = tuple(plugins)
+
+    @property
+    def names(self) -> list[str]:
+        return [plugin.name for plugin in self._plugins]
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        for plugin in self._plugins:
+            await plugin.mutate(request)
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        for plugin in self._plugins:
+            await plugin.validate(request)
+
+
+def build_admission(
+    dependencies: Dependencies, enable: Sequence[str] = (), disable: Sequence[str] = ()
+) -> AdmissionChain:
+    """The default plugins, and those enabled, without those disabled. Raises UnknownPlugin."""
+    known = {_name(factory) for factory, _ in PLUGINS}
+    for name in (*enable, *disable):
+        if name not in known:
+            raise UnknownPlugin(f'enable-admission-plugins plugin "{name}" is unknown')
+    both = sorted(set(enable) & set(disable))
+    if both:
+        raise UnknownPlugin(
+            f"{', '.join(both)} in enable-admission-plugins and disable-admission-plugins overlapped"
+        )
+    chosen = [
+        factory(dependencies)
+        for factory, default in PLUGINS
+        if default is ALWAYS
+        or (_name(factory) not in disable and (default is ON or _name(factory) in enable))
+    ]
+    return AdmissionChain(chosen)
+
+
+def _name(factory: Factory) -> str:
+    name: str = getattr(factory, "name")  # noqa: B009 - a class attribute that a callable's type does not show
+    return name
