@@ -20,7 +20,7 @@ from store.api.http1 import Stream
 from store.api.json_gateway import StreamHandler, error_line
 from store.api.json_names import decode
 from store.api.service import StoreService
-from store.mvcc.errors import EmptyKey, LeaseNotFound, RequestError
+from store.mvcc.errors import LeaseNotFound, RequestError
 from store.watch.hub import Spec, WatchStream
 
 MAX_LINE_BYTES = 64 * 1024
@@ -219,10 +219,8 @@ class WatchSession:
             self._hub.request_progress(self._watch)
 
     def _create(self, request: m.WatchCreateRequest) -> None:
-        if not request.key:
-            raise EmptyKey
         spec = Spec(
-            request.key,
+            request.key or b"\x00",  # no key is the smallest key, as in etcd
             request.range_end,
             request.prev_kv,
             "NOPUT" in request.filters,

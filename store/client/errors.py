@@ -119,5 +119,7 @@ def from_status(code: int, message: str) -> StoreError:
         return Compacted(0, message, code)
     if message in _NOT_APPLIED:
         return Unavailable(message, code)
+    if message.startswith("grpc: received message larger than max"):
+        return InvalidArgument(message, code)  # by its code it would be an overload that passes
     kind = _BY_MESSAGE.get(message) or _BY_CODE.get(code, StoreError)
     return kind(message, code)
