@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.api.errors import StatusError
+from control_plane.apiserver.admission.priority_classes import system_priority_classes
 from control_plane.apiserver.authz.bootstrap.reconcile import ensure_default_policy
 from control_plane.apiserver.core import Core
 from control_plane.apiserver.storage.objects import AlsoFailed
@@ -79,30 +80,7 @@ async def default_roles(core: Core) -> None:
 
 
 async def priority_classes(core: Core) -> None:
-    described = {
-        "system-node-critical": (
-            2000001000,
-            "Used for system critical pods that must not be moved from their current node.",
-        ),
-        "system-cluster-critical": (
-            2000000000,
-            "Used for system critical pods that must run in the cluster, but can be moved "
-            "to another node if necessary.",
-        ),
-    }
-    await ensure_all(
-        core,
-        [
-            {
-                "apiVersion": "scheduling.k8s.io/v1",
-                "kind": "PriorityClass",
-                "metadata": {"name": name},
-                "value": value,
-                "description": description,
-            }
-            for name, (value, description) in described.items()
-        ],
-    )
+    await ensure_all(core, system_priority_classes())
 
 
 def authentication_config(client_ca_pem: str, request_header: Mapping[str, str]) -> Hook:

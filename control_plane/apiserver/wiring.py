@@ -17,10 +17,12 @@ from control_plane.api.discovery import Discovery
 from control_plane.api.openapi.served import OpenAPI
 from control_plane.api.registry import Registry
 from control_plane.apiserver import bootstrap
-from control_plane.apiserver.admission.interface import AdmissionRequest
+from control_plane.apiserver.admission.chain import AdmissionChain, UnknownPlugin, build_admission
+from control_plane.apiserver.admission.plugin import Dependencies
 from control_plane.apiserver.authn import oidc_discovery
 from control_plane.apiserver.authn.build import Authentication, build_authenticator
 from control_plane.apiserver.authz.build import UnknownMode, build_authorizer
+from control_plane.apiserver.authz.escalation import EscalationCheck
 from control_plane.apiserver.bootstrap import PostStartHooks
 from control_plane.apiserver.config import Config
 from control_plane.apiserver.core import Core, Object
@@ -33,6 +35,7 @@ from control_plane.apiserver.services.allocator import ServiceAllocator
 from control_plane.apiserver.services.kubernetes_service import KubernetesService
 from control_plane.apiserver.storage.leases import EventLeases
 from control_plane.apiserver.storage.objects import Objects
+from control_plane.apiserver.system_storage import SystemStorage
 from control_plane.apiserver.watch_cache.feed import Feed
 from control_plane.apiserver.watch_cache.freshness import Freshness
 from store.client.client import StoreClient
@@ -75,7 +78,7 @@ def build(config: Config) -> Server:
         feed=feed,
         freshness=Freshness(client, feed),
         objects=objects,
-        admission=_admission(config, reader),
+        admission=AdmissionChain(()),
         authorizer=authorizer,
         services=services,
         kubelet=_kubelet(config),
@@ -87,6 +90,7 @@ def build(config: Config) -> Server:
         new_uid=new_uid,
         stopping=stopping,
     )
+    core.admission = _admission(config, core, reader, authorization.escalation)
     kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port)
     hooks = PostStartHooks(_hooks(config, kubernetes_service))
     live, ready = _checks(core, hooks)
@@ -173,11 +177,21 @@ class _NoTokens:
         raise errors.internal("this server has no key to sign service-account tokens with")
 
 
-class _NoAdmission:
-    async def mutate(self, request: AdmissionRequest) -> None: ...
+def _admission(
+    config: Config, core: Core, reader: CacheReader, escalation: EscalationCheck | None
+) -> AdmissionChain:
+    def resource_of_kind(group: str, kind: str) -> str | None:
+        return next((each.resource for each in core.registry.of_group(group) if each.kind == kind), None)
 
-    async def validate(self, request: AdmissionRequest) -> None: ...
-
-
-def _admission(config: Config, reader: CacheReader) -> _NoAdmission:
-    return _NoAdmission()
+    dependencies = Dependencies(
+        reader=reader,
+        writer=reader,
+        authorizer=core.authorizer,
+        escalation=escalation,
+        creator=SystemStorage(core),
+        resource_of_kind=resource_of_kind,
+    )
+    try:
+        return build_admission(dependencies, config.enable_admission, config.disable_admission)
+    except UnknownPlugin as error:
+        raise FatalError(str(error)) from error

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from control_plane.api import errors, meta, selectors
+from control_plane.apiserver.admission.interface import Operation
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import body, respond, write
 from control_plane.apiserver.handlers.delete import delete_object
@@ -36,6 +37,9 @@ async def create(ctx: Context) -> Response:
         raise errors.bad_request("name in URL does not match name in Eviction object")
     options = delete_options(ctx.request, eviction.get("deleteOptions") or {})
     options = replace(options, dry_run=options.dry_run or query.dry_run)
+    request = write.admission_request(ctx, Operation.CREATE, eviction, None, options.dry_run)
+    await ctx.core.admission.mutate(request)
+    await ctx.core.admission.validate(request)
     stored, _ = await write.current_object(ctx, live=True)
     if stored is None:
         raise not_found(ctx)
