@@ -80,7 +80,7 @@ async def test_errors(client: StoreClient) -> None:
     with pytest.raises(LeaseNotFound):
         await client.lease_revoke(123)
     with pytest.raises(InvalidArgument, match="too large"):
-        await client.put(b"a", b"x" * (2 * 1024 * 1024))
+        await client.put(b"a", b"x" * (1600 * 1024))
     latest = (await client.put(b"a", b"")).revision
     await client.compact(latest)
     with pytest.raises(Compacted):
