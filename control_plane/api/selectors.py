@@ -9,17 +9,14 @@ value. `notin` and `!=` match objects that do not have the key.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from control_plane.api import names
 from control_plane.api.errors import quote
 
 _TOKEN = re.compile(r"\s*(?:(==|!=|[=,()!<>])|([^\s=,()!<>]+))", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
-_DNS_SUBDOMAIN = re.compile(
-    r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*", re.ASCII
-)
 _SYMBOLS = {"=", "==", "!=", ",", "(", ")", "!", "<", ">"}
 _EXPRESSION_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 MAX_SELECTOR_CHARS = 64 * 1024
@@ -280,7 +277,7 @@ def quote_plain(text: str) -> str:
 
 
 def _checked(requirement: Requirement) -> Requirement:
-    problem = label_key_problem(requirement.key)
+    problem = "; ".join(names.label_key(requirement.key))
     if problem:
         raise SelectorError(
             f"unable to parse requirement: <nil>: Invalid value: {quote(requirement.key)}: {problem}"
@@ -292,66 +289,11 @@ def _checked(requirement: Requirement) -> Requirement:
                     "unable to parse requirement: values[0][" + requirement.key + "]: Invalid value: "
                     f"{quote(value)}: for 'Gt', 'Lt' operators, the value must be an integer"
                 )
-        elif value_problem := label_value_problem(value):
+        elif value_problem := "; ".join(names.label_value(value)):
             raise SelectorError(
                 f"unable to parse requirement: values[0][{requirement.key}]: Invalid value: {quote(value)}: {value_problem}"
             )
     return requirement
-
-
-NAME_PART_MESSAGE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-LABEL_VALUE_MESSAGE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
-    "validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
-_DNS_SUBDOMAIN_MESSAGE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-
-
-def label_key_problems(key: str) -> Sequence[str]:
-    """Why `key` is no qualified name; empty when it is one."""
-    parts = key.split("/")
-    if len(parts) > 2:
-        return (
-            "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
-            "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-            "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. "
-            "'example.com/MyName')",
-        )
-    problems = []
-    if len(parts) == 2:
-        if not parts[0]:
-            problems.append("prefix part must be non-empty")
-        elif len(parts[0]) > 253:
-            problems.append("prefix part must be no more than 253 bytes")
-        elif not _DNS_SUBDOMAIN.fullmatch(parts[0]):
-            problems.append("prefix part " + _DNS_SUBDOMAIN_MESSAGE)
-    name = parts[-1]
-    if not name:
-        problems.append("name part must be non-empty")
-    elif len(name) > 63:
-        problems.append("name part must be no more than 63 bytes")
-    if not _NAME.fullmatch(name) and len(name) <= 63:
-        problems.append(NAME_PART_MESSAGE)
-    return problems
-
-
-def label_key_problem(key: str) -> str:
-    return "; ".join(label_key_problems(key))
-
-
-def label_value_problem(value: str) -> str:
-    if len(value) > 63:
-        return "must be no more than 63 bytes"
-    return "" if not value or _NAME.fullmatch(value) else LABEL_VALUE_MESSAGE
 
 
 def _field_requirement(term: str, whole: str) -> FieldRequirement:
