@@ -1,0 +1,55 @@
+"""Semantic validation, with kube-apiserver's findings and wording.
+
+`validate_create(resource, obj)` and `validate_update(resource, new, old)` return every finding, in the order of the
+object's fields, metadata first. They run after decoding, defaulting and the strategy's preparation, so that required
+structs are there and times and quantities are well formed. ObjectMeta is judged for every kind; the spec for the kinds
+that have rules here. A status update is judged by metadata alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control_plane.api.errors import FieldError
+from control_plane.api.registry import Resource
+from control_plane.api.validation import (
+    access,
+    cluster,
+    config,
+    metadata,
+    networking,
+    pod,
+    pod_update,
+    policy,
+    service,
+    storage,
+    workloads,
+)
+from control_plane.api.validation.registry import CREATE, UPDATE
+
+__all__ = ["validate_create", "validate_update"]
+
+_AREAS = (access, cluster, config, networking, pod, pod_update, policy, service, storage, workloads)
+_OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_update.resize}
+
+Object = dict[str, Any]
+
+
+def validate_create(resource: Resource, obj: Object) -> list[FieldError]:
+    found = list(metadata.validate(resource, obj))
+    rule = CREATE.get(resource.group_resource)
+    return found + list(rule(obj)) if rule else found
+
+
+def validate_update(resource: Resource, new: Object, old: Object, subresource: str = "") -> list[FieldError]:
+    found = [*metadata.validate_update(new, old), *metadata.validate(resource, new)]
+    if subresource in _OWN_RULES:
+        return found + list(_OWN_RULES[subresource](new, old))
+    if subresource:
+        return found
+    create, update = CREATE.get(resource.group_resource), UPDATE.get(resource.group_resource)
+    if create:
+        found += create(new)
+    if update:
+        found += update(new, old)
+    return found

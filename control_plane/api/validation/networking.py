@@ -1,0 +1,204 @@
+"""Endpoints, slices, ingress, network policies, addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.api import errors, names
+from control_plane.api.validation import metadata
+from control_plane.api.validation.registry import Errors, Object, immutable, on_create, on_update, one_of, problems, spec_of
+
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+_ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+_MAX_ENDPOINTS, _MAX_SLICE_PORTS, _MAX_ADDRESSES = 1000, 20000, 100
+
+
+@on_create("endpoints")
+def endpoints(obj: Object) -> Errors:
+    for index, subset in enumerate(obj.get("subsets") or ()):
+        path = f"subsets[{index}]"
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            yield errors.required(path, "must specify `addresses` or `notReadyAddresses`")
+        for key in ("addresses", "notReadyAddresses"):
+            for number, address in enumerate(subset.get(key) or ()):
+                yield from problems(f"{path}.{key}[{number}].ip", address.get("ip", ""), names.ip(address.get("ip", "")))
+        several = len(subset.get("ports") or ()) > 1
+        for number, port in enumerate(subset.get("ports") or ()):
+            where = f"{path}.ports[{number}]"
+            if several and not port.get("name"):
+                yield errors.required(f"{where}.name")
+            elif port.get("name"):
+                yield from problems(f"{where}.name", port["name"], names.dns_label(port["name"]))
+            yield from problems(f"{where}.port", port.get("port", 0), names.port_number(port.get("port", 0)))
+            yield from one_of(f"{where}.protocol", port.get("protocol"), _PROTOCOLS)
+
+
+@on_create("endpointslices.discovery.k8s.io")
+def endpoint_slice(obj: Object) -> Errors:
+    yield from one_of("addressType", obj.get("addressType"), _ADDRESS_TYPES)
+    listed, ports = obj.get("endpoints") or [], obj.get("ports") or []
+    if len(listed) > _MAX_ENDPOINTS:
+        yield errors.too_many("endpoints", len(listed), _MAX_ENDPOINTS)
+    for index, endpoint in enumerate(listed):
+        path, addresses = f"endpoints[{index}].addresses", endpoint.get("addresses") or []
+        if not addresses:
+            yield errors.required(path, "must contain at least 1 address")
+        if len(addresses) > _MAX_ADDRESSES:
+            yield errors.too_many(path, len(addresses), _MAX_ADDRESSES)
+        rule = names.dns_subdomain if obj.get("addressType") == "FQDN" else names.ip
+        for number, address in enumerate(addresses):
+            yield from problems(f"{path}[{number}]", address, rule(address))
+    if len(ports) > _MAX_SLICE_PORTS:
+        yield errors.too_many("ports", len(ports), _MAX_SLICE_PORTS)
+    taken: set[str] = set()
+    for index, port in enumerate(ports):
+        name = port.get("name") or ""
+        if name:
+            yield from problems(f"ports[{index}].name", name, names.dns_label(name))
+        if name in taken:
+            yield errors.duplicate(f"ports[{index}].name", name)
+        taken.add(name)
+        yield from one_of(f"ports[{index}].protocol", port.get("protocol"), _PROTOCOLS)
+
+
+@on_update("endpointslices.discovery.k8s.io")
+def endpoint_slice_update(new: Object, old: Object) -> Errors:
+    yield from immutable("addressType", new.get("addressType"), old.get("addressType"))
+
+
+@on_create("ingresses.networking.k8s.io")
+def ingress(obj: Object) -> Errors:
+    spec = spec_of(obj)
+    rules, default = spec.get("rules") or [], spec.get("defaultBackend")
+    if not rules and default is None:
+        yield errors.invalid_value("spec", [], "either `defaultBackend` or `rules` must be specified")
+    if default is not None:
+        yield from _backend("spec.defaultBackend", default)
+    if name := spec.get("ingressClassName"):
+        yield from problems("spec.ingressClassName", name, names.dns_subdomain(name))
+    for index, rule in enumerate(rules):
+        yield from _ingress_rule(f"spec.rules[{index}]", rule)
+    for index, tls in enumerate(spec.get("tls") or ()):
+        for number, host in enumerate(tls.get("hosts") or ()):
+            yield from _host(f"spec.tls[{index}].hosts[{number}]", host)
+
+
+def _host(path: str, host: str) -> Errors:
+    rule = names.wildcard_subdomain if "*" in host else names.dns_subdomain
+    if not names.ip(host):
+        yield errors.invalid_value(path, host, "must be a DNS name, not an IP address")
+    else:
+        yield from problems(path, host, rule(host))
+
+
+def _ingress_rule(path: str, rule: Mapping[str, Any]) -> Errors:
+    if host := rule.get("host"):
+        yield from _host(f"{path}.host", host)
+    http = rule.get("http")
+    if http is None:
+        return
+    if not http.get("paths"):
+        yield errors.required(f"{path}.http.paths")
+    for index, item in enumerate(http.get("paths") or ()):
+        where, kind, text = f"{path}.http.paths[{index}]", item.get("pathType"), item.get("path", "")
+        if not kind:
+            yield errors.required(f"{where}.pathType", "pathType must be specified")
+        elif kind not in _PATH_TYPES:
+            yield errors.not_supported(f"{where}.pathType", kind, _PATH_TYPES)
+        if (kind in ("Exact", "Prefix") or text) and not text.startswith("/"):
+            yield errors.invalid_value(f"{where}.path", text, "must be an absolute path")
+        yield from _backend(f"{where}.backend", item.get("backend") or {})
+
+
+def _backend(path: str, backend: Mapping[str, Any]) -> Errors:
+    service, resource = backend.get("service"), backend.get("resource")
+    if service is not None and resource is not None:
+        yield errors.invalid_value(path, "", "cannot set both resource and service backends")
+    elif service is not None:
+        if not service.get("name"):
+            yield errors.required(f"{path}.service.name")
+        else:
+            yield from problems(f"{path}.service.name", service["name"], names.dns1035_label(service["name"]))
+        port = service.get("port") or {}
+        if not port.get("name") and not port.get("number"):
+            yield errors.required(path, "port name or number is required")
+        elif port.get("name") and port.get("number"):
+            yield errors.invalid_value(path, "", "cannot set both port name & port number")
+        elif port.get("number"):
+            yield from problems(f"{path}.service.port.number", port["number"], names.port_number(port["number"]))
+        else:
+            yield from problems(f"{path}.service.port.name", port["name"], names.port_name(port["name"]))
+    elif resource is None:
+        yield errors.required(path, "resource or service backend is required")
+
+
+@on_create("networkpolicies.networking.k8s.io")
+def network_policy(obj: Object) -> Errors:
+    spec = spec_of(obj)
+    yield from metadata.label_selector("spec.podSelector", spec.get("podSelector"))
+    for side, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate(spec.get(side) or ()):
+            path = f"spec.{side}[{index}]"
+            for number, port in enumerate(rule.get("ports") or ()):
+                yield from _policy_port(f"{path}.ports[{number}]", port)
+            for number, peer in enumerate(rule.get(peers) or ()):
+                yield from _peer(f"{path}.{peers}[{number}]", peer)
+    kinds = spec.get("policyTypes") or []
+    if len(kinds) > 2:
+        yield errors.invalid_value("spec.policyTypes", kinds, "may not specify more than two policyTypes")
+    for index, kind in enumerate(kinds):
+        yield from one_of(f"spec.policyTypes[{index}]", kind, ("Egress", "Ingress"))
+
+
+def _policy_port(path: str, port: Mapping[str, Any]) -> Errors:
+    if port.get("protocol") not in _PROTOCOLS:
+        yield errors.not_supported(f"{path}.protocol", port.get("protocol", ""), _PROTOCOLS)
+    value, end = port.get("port"), port.get("endPort")
+    if isinstance(value, int):
+        yield from problems(f"{path}.port", value, names.port_number(value))
+        if end is not None and end < value:
+            yield errors.invalid_value(f"{path}.endPort", end, "must be greater than or equal to `port`")
+    elif isinstance(value, str):
+        yield from problems(f"{path}.port", value, names.port_name(value))
+        if end is not None:
+            yield errors.invalid_value(f"{path}.endPort", end, "may not be specified when `port` is non-numeric")
+    elif end is not None:
+        yield errors.invalid_value(f"{path}.endPort", end, "may not be specified when `port` is not specified")
+
+
+def _peer(path: str, peer: Mapping[str, Any]) -> Errors:
+    block = peer.get("ipBlock")
+    selects = [key for key in ("podSelector", "namespaceSelector") if peer.get(key) is not None]
+    for key in selects:
+        yield from metadata.label_selector(f"{path}.{key}", peer[key])
+    if block is not None:
+        if selects:
+            yield errors.forbidden_field(path, "may not specify both ipBlock and another peer")
+        if not block.get("cidr"):
+            yield errors.required(f"{path}.ipBlock.cidr")
+        else:
+            yield from problems(f"{path}.ipBlock.cidr", block["cidr"], names.cidr(block["cidr"]))
+    elif not selects:
+        yield errors.required(path, "must specify a peer")
+
+
+@on_create("servicecidrs.networking.k8s.io")
+def service_cidr(obj: Object) -> Errors:
+    ranges = spec_of(obj).get("cidrs") or []
+    if not ranges:
+        yield errors.required("spec.cidrs", "at least one CIDR required")
+    for index, text in enumerate(ranges):
+        yield from problems(f"spec.cidrs[{index}]", text, names.cidr(text))
+
+
+@on_create("ipaddresses.networking.k8s.io")
+def ip_address(obj: Object) -> Errors:
+    parent = spec_of(obj).get("parentRef")
+    if parent is None:
+        yield errors.required("spec.parentRef")
+        return
+    for key in ("resource", "name"):
+        if not parent.get(key):
+            yield errors.required(f"spec.parentRef.{key}")
