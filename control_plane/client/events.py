@@ -46,6 +46,7 @@ class EventRecorder:
         self._queues: list[asyncio.Queue[Verdict]] = []
         self._writers: list[asyncio.Task[None]] = []
         self._closed = False
+        self._last_ns = 0
         self.dropped = 0
 
     def event(
@@ -93,7 +94,7 @@ class EventRecorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{involved['name']}.{int(wall_s * 1e9):x}",
+                "name": f"{involved['name']}.{self._unique_ns(wall_s):x}",
                 "namespace": involved.get("namespace") or "default",
             },
             "involvedObject": involved,
@@ -107,6 +108,11 @@ class EventRecorder:
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
+
+    def _unique_ns(self, wall_s: float) -> int:
+        """Two events in one instant are still two names."""
+        self._last_ns = max(int(wall_s * 1e9), self._last_ns + 1)
+        return self._last_ns
 
     def _put(self, verdict: Verdict, about: str) -> None:
         if not self._queues:

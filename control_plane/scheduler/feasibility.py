@@ -70,7 +70,7 @@ class LocalPlugins:
 class Table:
     """The rows of one class, by position in the cache's order of nodes."""
 
-    __slots__ = ("_generation", "_order", "_plugins", "_positions", "_rows", "flat", "normalized")
+    __slots__ = ("_generation", "_order", "_plugins", "_positions", "_rows", "_stamp", "flat", "normalized")
 
     def __init__(self, plugins: LocalPlugins, pod: PodInfo) -> None:
         self._plugins = plugins
@@ -78,14 +78,17 @@ class Table:
         self._positions: dict[str, int] = {}
         self._generation = -1
         self._order = -1
+        self._stamp: Hashable = None
         state: CycleState = {}
         self.flat = [each for each in plugins.flat if not _skips(each[0], state, pod)]
         self.normalized = [each for each in plugins.normalized if not _skips(each[0], state, pod)]
 
-    def sync(self, cache: Cache) -> None:
+    def sync(self, cache: Cache, pod: PodInfo) -> None:
         """Throw away what is out of date."""
         nodes = cache.all()
-        if self._order != cache.order:
+        stamp = tuple([plugin.stamp(pod) for plugin, _ in (*self.flat, *self.normalized)])
+        if self._order != cache.order or self._stamp != stamp:
+            self._stamp = stamp
             self._order = cache.order
             self._rows = [None] * len(nodes)
             self._positions = {node.name: position for position, node in enumerate(nodes)}
@@ -136,7 +139,7 @@ class Tables:
             if len(self._tables) > MAX_CLASSES:
                 self._tables.popitem(last=False)
         self._tables.move_to_end(signature)
-        table.sync(cache)
+        table.sync(cache, pod)
         return table
 
 

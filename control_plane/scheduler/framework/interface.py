@@ -180,6 +180,11 @@ class ScorePlugin(Plugin, ABC):
     def sign_score(self, pod: PodInfo) -> Hashable:
         return NOT_LOCAL
 
+    def stamp(self, pod: PodInfo) -> Hashable:
+        """Of a local score: what of the whole cluster it depends on all the same. Asked in every cycle, so it
+        must be quick; when it changes, the scores of the pod's class are computed again."""
+        return None
+
 
 class ReservePlugin(Plugin, ABC):
     @abstractmethod

@@ -30,8 +30,12 @@ class ImageLocality(ScorePlugin):
         return priority(held, len(pod.images))
 
     def sign_score(self, pod: PodInfo) -> Hashable:
-        """Local but for the image's spread, which moves slowly: a row is renewed when its node changes."""
         return pod.images
+
+    def stamp(self, pod: PodInfo) -> Hashable:
+        """On how many nodes its images are. (When the number of nodes changes, everything is computed
+        anew.)"""
+        return tuple(self.handle.nodes.image_spread(normalized(image)) for image in pod.images)
 
 
 def priority(held_bytes: int, containers: int) -> int:
