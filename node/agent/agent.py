@@ -37,6 +37,7 @@ from node.agent.volumes.interface import Services
 from node.agent.volumes.manager import VolumeManager
 from node.agent.volumes.refresher import Refresher
 from node.network.interface import Network
+from node.proxy.service_proxy import ServiceProxy
 from node.runtime.interface import Runtime
 from store.component import logs
 
@@ -51,6 +52,9 @@ class Options:
     register: bool = True
     cluster_dns: Sequence[str] = ()
     cluster_domain: str = "cluster.local"
+    service_cidr: str = "10.96.0.0/16"
+    proxy: bool = True
+    node_port_lock: Path | None = None  # whose holder serves NodePorts on the host; None: nobody does
 
 
 class Agent:
@@ -79,6 +83,7 @@ class Agent:
             client, options.settings, lambda: machine.measure(options.root), self._health, self._events,
             options.update_interval_s,
         )  # fmt: skip
+        self._proxy = self._make_proxy()
         self._server = KubeletServer(name, self._parts, self._manager, client.clock, self._unhealthy)
 
     async def start(self, sock: socket.socket, context: ssl.SSLContext) -> None:
@@ -88,9 +93,12 @@ class Agent:
         await self._network.start()
         await self._runtime.start()
         self._ready = True
+        if self._proxy is not None:
+            await self._proxy.start()
         await self._manager.start()
         if self._options.register:
             await self._node_status.register()
+            self._node_status.warn("LimitedNetwork", getattr(self._network, "limits", ""))
         self._spawn(self._node_status.run())
         self._spawn(self._refresher.run())
         await asyncio.gather(
@@ -105,6 +113,8 @@ class Agent:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._proxy is not None:
+            await self._proxy.stop()
         await self._manager.close()
         await self._status.close()
         await self._objects.close()
@@ -138,6 +148,7 @@ class Agent:
             cluster_dns=self._options.cluster_dns,
             cluster_domain=self._options.cluster_domain,
             memory_bytes=self._measured.memory_bytes,
+            says_pod_ip=self._network.name == "loopback",
         )
 
     def _volume_services(self) -> Services:
@@ -149,6 +160,19 @@ class Agent:
             node=self._facts,
             host_ips=lambda: (self._options.settings.node_ip,),
         )
+
+    def _make_proxy(self) -> ServiceProxy | None:
+        options = self._options
+        if not options.proxy:
+            return None
+        return ServiceProxy(
+            self._informers, self._network, options.settings.name, options.service_cidr,
+            options.node_port_lock, zone=self._zone,
+        )  # fmt: skip
+
+    def _zone(self) -> str:
+        labels: dict[str, str] = self._node()["metadata"].get("labels") or {}
+        return labels.get("topology.kubernetes.io/zone", "")
 
     async def _get(self, kind: GVR, name: str, namespace: str = "") -> Obj | None:
         try:

@@ -30,10 +30,11 @@ class Sources:
     pod_ips: tuple[str, ...]
     host_ips: tuple[str, ...]
     node: NodeFacts
+    says_pod_ip: bool = False  # where pods share the host's loopback, POD_IP is what they must bind
 
 
 def make(pod: Obj, container: Obj, sources: Sources) -> list[tuple[str, str]]:
-    known: dict[str, str] = {}
+    known = {"POD_IP": sources.pod_ips[0]} if sources.says_pod_ip and sources.pod_ips else {}
     links = pod["spec"].get("enableServiceLinks", True)
     known.update(service_variables(sources.services, namespace(pod), bool(links)))
     for source in container.get("envFrom") or []:

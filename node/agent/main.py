@@ -24,6 +24,7 @@ log = logs.get("node")
 
 DESCRIPTION = "Runs the pods of one node, and its service proxy."
 DEFAULT_PORT = 10250
+NODE_PORT_LOCK = "node-ports.lock"  # beside the nodes' directories: the agents of one cluster share it
 
 
 def main(argv: list[str]) -> int:
@@ -73,6 +74,7 @@ def _network_flags(flags: Parser) -> None:
     add("--container-runtime-endpoint", default="", metavar="URL", help="a CRI socket; empty: processes")
     add("--image-dir", default="", metavar="DIR", help="process runtime: unpacked OCI images")
     add("--hide-path", action="append", default=[], metavar="PATH", help="what pods must not see; repeatable")
+    add("--node-port-lock", default="", metavar="FILE", help="its holder serves NodePorts on 127.0.0.1")
     add("--proxy-mode", choices=["userspace", "none"], default="userspace", help="the service proxy")
 
 
@@ -136,6 +138,9 @@ def _options(args: argparse.Namespace, root: Path, network: Network, runtime: Ru
         register=args.register_node,
         cluster_dns=[each for each in args.cluster_dns.split(",") if each],
         cluster_domain=args.cluster_domain,
+        service_cidr=args.service_cidr,
+        proxy=args.proxy_mode != "none",
+        node_port_lock=Path(args.node_port_lock) if args.node_port_lock else root.parent / NODE_PORT_LOCK,
     )
 
 

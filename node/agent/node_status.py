@@ -65,6 +65,11 @@ class NodeStatus:
         log.info("node registered", node=self._settings.name, uid=self.node["metadata"].get("uid", ""))
         self._events.event(self._reference(), "Normal", "Starting", "Starting kubelet.")
 
+    def warn(self, reason: str, message: str) -> None:
+        """An event about the node, when there is something to say."""
+        if message:
+            self._events.event(self._reference(), "Warning", reason, message)
+
     async def run(self) -> None:
         """For ever: the Lease and the status, apart, so that a slow one does not hold up the other."""
         async with asyncio.TaskGroup() as group:

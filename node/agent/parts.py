@@ -73,6 +73,7 @@ class Parts:
     cluster_dns: Sequence[str] = ()
     cluster_domain: str = "cluster.local"
     memory_bytes: int = 0
+    says_pod_ip: bool = False
 
     def tell(self, pod: Obj, reason: str, message: str, container: str = "") -> None:
         self.events.event(pod, "Normal", reason, message, field_path=field_path(pod, container))

@@ -100,7 +100,12 @@ class Starter:
         host_ips = self.parts.host.ips
         pod_ips = host_ips if sandbox.config.host_network else sandbox.ips
         return environment.Sources(
-            self.parts.objects.peek, self.parts.services(), pod_ips, host_ips, self.parts.node()
+            lookup=self.parts.objects.peek,
+            services=self.parts.services(),
+            pod_ips=pod_ips,
+            host_ips=host_ips,
+            node=self.parts.node(),
+            says_pod_ip=self.parts.says_pod_ip,
         )
 
     def _mounts(self, pod: Obj, spec: Obj, attempt: int, env: dict[str, str]) -> Sequence[Mount]:

@@ -1,4 +1,4 @@
-"""A world for the pure pod state machine: it carries out plans one piece at a time, in any order, and misbehaves."""
+"""A world for the pure pod state machine: it carries out plans piece by piece, in any order, and misbehaves."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from node.agent.view import (
     Host,
     Outcome,
     Plan,
-    Problem,
     Probes,
+    Problem,
     SetUpVolumes,
     StartContainer,
     StopContainer,
