@@ -171,6 +171,7 @@ class FakeApi:
     def __init__(self, now: Callable[[], float] = lambda: EPOCH_S) -> None:
         self.revision = 1
         self.now = now
+        self.bindings = 0  # that succeeded
         self.log: list[Request] = []
         self._tables: dict[tuple[str, str], dict[tuple[str, str], Obj]] = {}
         self._history: list[tuple[tuple[str, str], _Change]] = []
@@ -453,6 +454,7 @@ class FakeApi:
         scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": meta.rfc3339(self.now())}
         status = _merge(pod.get("status") or {}, {"conditions": [scheduled]}, strategic=True)
         self._write(where, {**pod, "spec": spec, "status": status})
+        self.bindings += 1
         return errors.success()
 
     # ---- storage
