@@ -31,6 +31,7 @@ from control_plane.apiserver.admission.plugins.persistent_volume_claim_resize im
     PersistentVolumeClaimResize,
 )
 from control_plane.apiserver.admission.plugins.pod_node_selector import PodNodeSelector
+from control_plane.apiserver.admission.plugins.pod_security import PodSecurity
 from control_plane.apiserver.admission.plugins.priority import Priority
 from control_plane.apiserver.admission.plugins.rbac_escalation import RBACEscalation
 from control_plane.apiserver.admission.plugins.resource_quota import ResourceQuota
@@ -53,6 +54,7 @@ PLUGINS: tuple[tuple[Factory, str], ...] = (
     (NodeRestriction, ON),
     (TaintNodesByCondition, ON),
     (AlwaysPullImages, OFF),
+    (PodSecurity, ON),
     (PodNodeSelector, OFF),
     (Priority, ON),
     (DefaultTolerationSeconds, ON),

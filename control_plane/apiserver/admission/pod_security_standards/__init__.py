@@ -1,0 +1,1 @@
+"""The Pod Security Standards: what the levels `baseline` and `restricted` allow a pod."""
