@@ -97,7 +97,7 @@ class Documents:
             version = clause.get("v")
             aggregated = clause.get("as") == "APIGroupDiscoveryList" and clause.get("g") == DISCOVERY_GROUP
             if aggregated and version in ("v2", "v2beta1"):
-                rendered = self._discovery.aggregated(core, f"{DISCOVERY_GROUP}/{version}")
+                rendered = self._discovery.aggregated(core, version)
                 return _document(request, rendered, _AGGREGATED % version)
         return _document(request, self._discovery.legacy_core() if core else self._discovery.legacy_groups())
 

@@ -45,7 +45,10 @@ def test_scale(api: Harness, namespace: str) -> None:
     assert (scale["kind"], scale["apiVersion"]) == ("Scale", "autoscaling/v1")
     assert scale["spec"] == {"replicas": 2}
     assert scale["status"]["selector"] == "a=b"
-    assert api.request("PATCH", path + "/d/scale", {"spec": {"replicas": 5}}, MERGE).body["spec"]["replicas"] == 5
+    assert (
+        api.request("PATCH", path + "/d/scale", {"spec": {"replicas": 5}}, MERGE).body["spec"]["replicas"]
+        == 5
+    )
     scale["spec"]["replicas"] = 7
     stale = api.request("PUT", path + "/d/scale", scale)
     assert stale.status == 409
@@ -272,7 +275,10 @@ def test_logs_come_from_the_pods_node(api: Harness, pods: str, namespace: str, k
     node = {
         "metadata": {"name": "node-logs"},
         "status": {
-            "addresses": [{"type": "InternalIP", "address": "172.30.0.9"}, {"type": "ExternalIP", "address": "127.0.0.1"}],
+            "addresses": [
+                {"type": "InternalIP", "address": "172.30.0.9"},
+                {"type": "ExternalIP", "address": "127.0.0.1"},
+            ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet}},
         },
     }
