@@ -295,7 +295,11 @@ def _v3_operation(op: Operation, reference: Callable[[str], Json]) -> Json:
         "responses": {**dict.fromkeys(op.codes, reply), "401": {"description": "Unauthorized"}},
         **_extensions(op),
     }
-    if op.query:
+    if op.query and op.method == "patch":
+        # kubectl looks for fieldValidation and dryRun here, and does not follow references.
+        known = v3_parameters()
+        operation["parameters"] = [known[name] for name in op.query]
+    elif op.query:
         operation["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in op.query]
     if op.body:
         media = op.consumes if op.body != DELETE_OPTIONS else MEDIA
