@@ -1,0 +1,37 @@
+"""`python -m bench [driver …]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+
+import orjson
+
+from bench import report
+
+DRIVERS = {
+    "startup": "bench.cluster.startup",
+    "pods": "bench.cluster.pods",
+    "failover": "bench.cluster.failover",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure whole clusters.")
+    parser.add_argument("drivers", nargs="*", help=f"which: {', '.join(DRIVERS)} (default: all)")
+    names = parser.parse_args().drivers or list(DRIVERS)
+    unknown = [name for name in names if name not in DRIVERS]
+    if unknown:
+        parser.error(f"no such driver: {', '.join(unknown)}")
+    for name in names:
+        began = time.monotonic()
+        print(f"{name} …", flush=True)
+        figures = importlib.import_module(DRIVERS[name]).run()
+        print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+        print(f"{name}: {time.monotonic() - began:.0f} s, written to {report.write(name, figures)}")
+    return 0
+
+
+sys.exit(main())
