@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from typing import Protocol, cast
 
@@ -40,7 +41,7 @@ class BadHttp(Exception):
 class Request:
     method: bytes
     path: bytes
-    headers: dict[bytes, bytes]
+    headers: Mapping[bytes, bytes]  # shared by equal heads
     body: bytes = b""
     keep_alive: bool = True
 
@@ -71,15 +72,21 @@ class RequestParser:
         self._streaming = False
         self._parts: list[bytes] = []
         self._size_bytes = 0
+        self._asked = False
 
     @property
     def in_request(self) -> bool:
         return self._state != "head" or bool(self._buffer)
 
-    @property
-    def expects_continue(self) -> bool:
-        request = self._request
-        return request is not None and request.headers.get(b"expect", b"").lower() == b"100-continue"
+    def take_expectation(self) -> bool:
+        """Is the client waiting for leave to send its body? True once per request."""
+        request, asked = self._request, self._asked
+        self._asked = True
+        return (
+            request is not None
+            and not asked
+            and request.headers.get(b"expect", b"").lower() == b"100-continue"
+        )
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
@@ -118,7 +125,7 @@ class RequestParser:
         request = self._request = parse_head(bytes(self._buffer[:end]))
         del self._buffer[: end + 4]
         self._streaming = request.path in self._streams
-        self._parts, self._size_bytes = [], 0
+        self._parts, self._size_bytes, self._asked = [], 0, False
         self._state, self._remaining = _framing(request)
         if self._state == "length" and not self._streaming and self._remaining > MAX_BODY_BYTES:
             raise BadHttp(413, "the body of the request is too long")
@@ -197,7 +204,24 @@ class RequestParser:
         return request
 
 
+_heads: dict[bytes, Request] = {}
+MAX_CACHED_HEADS = 1024
+MAX_CACHED_HEAD_BYTES = 512
+
+
 def parse_head(raw: bytes) -> Request:
+    """A client repeats its heads to the byte, so parsing them once is most of the parsing."""
+    known = _heads.get(raw)
+    if known is None:
+        known = _parse_head(raw)
+        if len(raw) <= MAX_CACHED_HEAD_BYTES:
+            if len(_heads) >= MAX_CACHED_HEADS:
+                _heads.clear()
+            _heads[raw] = known
+    return Request(known.method, known.path, known.headers, b"", known.keep_alive)
+
+
+def _parse_head(raw: bytes) -> Request:
     start, *lines = raw.split(b"\r\n")
     parts = start.split(b" ")
     if len(parts) != 3 or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
@@ -232,12 +256,18 @@ def _framing(request: Request) -> tuple[str, int]:
 
 
 def head(status: int, content_type: str, length: int | None, keep_alive: bool = True) -> bytes:
-    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    """The head of a response; without a length the body is chunked."""
+    start = _head_start(status, content_type, keep_alive)
+    if length is None:
+        return start + b"Transfer-Encoding: chunked\r\n\r\n"
+    return b"%bContent-Length: %d\r\n\r\n" % (start, length)
+
+
+@cache
+def _head_start(status: int, content_type: str, keep_alive: bool) -> bytes:
     connection = "" if keep_alive else "Connection: close\r\n"
-    return (
-        f"HTTP/1.1 {status} {_phrase(status)}\r\nServer: Balsa\r\nContent-Type: {content_type}\r\n"
-        f"{framing}\r\n{connection}\r\n"
-    ).encode()
+    start = f"HTTP/1.1 {status} {_phrase(status)}\r\nServer: Balsa\r\nContent-Type: {content_type}\r\n"
+    return (start + connection).encode()
 
 
 def _phrase(status: int) -> str:
@@ -368,8 +398,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(error.status, str(error))
 
     def _on_incomplete(self) -> None:
-        if self._parser.expects_continue and self._transport is not None:
-            self._parser._request.headers.pop(b"expect")  # type: ignore[union-attr]
+        if self._transport is not None and self._parser.take_expectation():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _on_event(self, event: Event) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +47,12 @@ from store.mvcc.messages import (
 )
 from store.mvcc.query import check_range
 from store.mvcc.txn import MAX_TXN_OPS, check_delete, check_put, check_txn, is_read_only
-from store.raft.interface import Engine, RaftError, Role
+from store.raft.interface import Engine, RaftError, RaftStatus, Role
 
 VERSION = "3.6.0"  # the etcd API that this store presents
 MAX_REQUEST_BYTES = 3 * 512 * 1024  # 1.5 MiB, etcd's
 QUOTA_BYTES = 2 * 1024**3  # etcd's default
+STATUS_AGE_S = 0.02
 
 
 @dataclass(slots=True)
@@ -75,7 +78,12 @@ class Counters:
 
 class StoreService:
     def __init__(
-        self, engine: Engine, machine: StoreMachine, leases: LeaseKeeper, limits: Limits | None = None
+        self,
+        engine: Engine,
+        machine: StoreMachine,
+        leases: LeaseKeeper,
+        limits: Limits | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
         self.machine = machine
@@ -83,17 +91,27 @@ class StoreService:
         self.limits = limits or Limits()
         self.counters = Counters()
         self.cluster = ClusterService(engine)
+        self._now = now
+        self._raft_status: RaftStatus | None = None
+        self._raft_status_at = 0.0
 
     # -- about this member --
 
+    def raft(self) -> RaftStatus:
+        """The engine's status, at most `STATUS_AGE_S` old: gathering it costs as much as a put."""
+        now = self._now()
+        if self._raft_status is None or now - self._raft_status_at > STATUS_AGE_S:
+            self._raft_status, self._raft_status_at = self.engine.status(), now
+        return self._raft_status
+
     def header(self, revision: int | None = None) -> Header:
-        status = self.engine.status()
+        status = self.raft()
         at = self.machine.store.revision if revision is None else revision
         return Header(status.cluster_id, status.member_id, at, status.term)
 
     @property
     def has_leader(self) -> bool:
-        return self.engine.status().leader_id != 0
+        return self.raft().leader_id != 0
 
     def require_leader(self) -> None:
         """For requests that ask not to wait on a member that is cut off (etcd's `hasleader`)."""
