@@ -38,12 +38,22 @@ def parse_json(raw: bytes) -> tuple[Any, list[str]]:
 def parse_yaml(raw: bytes) -> tuple[Any, list[str]]:
     loader = _Loader(raw)
     try:
+        _refuse_bombs(raw)
         value = loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BodyError(f"error converting YAML to JSON: yaml: {_yaml_reason(error)}") from None
     finally:
         loader.dispose()
     return value, loader.duplicates
+
+
+def _refuse_bombs(raw: bytes) -> None:
+    """Aliases of aliases grow without bound. Counting asterisks is enough for nearly every manifest."""
+    if raw.count(b"*") <= MAX_YAML_ALIASES:
+        return
+    events = yaml.parse(raw, Loader=_Base)
+    if sum(isinstance(event, yaml.AliasEvent) for event in events) > MAX_YAML_ALIASES:
+        raise ValueError("document contains excessive aliasing")
 
 
 def _reason(raw: bytes, error: orjson.JSONDecodeError) -> str:
@@ -103,14 +113,6 @@ class _Loader(_Base):  # type: ignore[misc]
     def __init__(self, stream: bytes) -> None:
         super().__init__(stream)
         self.duplicates: list[str] = []
-        self.aliases = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            self.aliases += 1
-            if self.aliases > MAX_YAML_ALIASES:
-                raise ValueError("document contains excessive aliasing")
-        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
         self.flatten_mapping(node)

@@ -176,8 +176,9 @@ class StatusError(ApiError):
         }
         if self.reason:
             status["reason"] = self.reason
-        if self.details:
-            status["details"] = {k: v for k, v in self.details.items() if v not in ("", None, [])}
+        details = {k: v for k, v in (self.details or {}).items() if v not in ("", None, [])}
+        if details:
+            status["details"] = details
         status["code"] = self.code
         return status
 

@@ -1,7 +1,7 @@
 """The formats of names, in upstream's words: each function returns what is wrong, nothing when all is well.
 
-Patterns and sentences follow apimachinery's `util/validation` and `api/validate/content`; they are shown to users,
-who search for them.
+Patterns and sentences follow apimachinery's `util/validation` and `api/validate/content`; they are shown to
+users, who search for them.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def label_key(value: str) -> Problems:
     """A qualified name: an optional DNS subdomain and a slash, then a name."""
     prefix, slash, name = value.rpartition("/")
     if "/" in prefix:
-        return [f"a valid label key {_LABEL_KEY_MESSAGE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+        return [
+            f"a valid label key {_LABEL_KEY_MESSAGE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        ]
     problems = []
     if slash and not prefix:
         problems.append("prefix part must be non-empty")

@@ -1,9 +1,10 @@
 """Semantic validation, with kube-apiserver's findings and wording.
 
-`validate_create(resource, obj)` and `validate_update(resource, new, old)` return every finding, in the order of the
-object's fields, metadata first. They run after decoding, defaulting and the strategy's preparation, so that required
-structs are there and times and quantities are well formed. ObjectMeta is judged for every kind; the spec for the kinds
-that have rules here. A status update is judged by metadata alone.
+`validate_create(resource, obj)` and `validate_update(resource, new, old)` return every finding, in the
+order of the object's fields, metadata first. They run after decoding, defaulting and the strategy's
+preparation, so that required structs are there and times and quantities are well formed. ObjectMeta is
+judged for every kind; the spec for the kinds that have rules here. A status update is judged by metadata
+alone.
 """
 
 from __future__ import annotations

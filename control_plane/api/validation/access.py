@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.validation.registry import Errors, Object, immutable, on_create, on_update, problems, spec_of
+from control_plane.api.validation.registry import (
+    Errors,
+    Object,
+    immutable,
+    on_create,
+    on_update,
+    problems,
+    spec_of,
+)
 
 _GROUP = "rbac.authorization.k8s.io"
 
@@ -20,7 +28,10 @@ def cluster_role(obj: Object) -> Errors:
     yield from _rules(obj, namespaced=False)
     aggregation = obj.get("aggregationRule")
     if aggregation is not None and not aggregation.get("clusterRoleSelectors"):
-        yield errors.required("aggregationRule.clusterRoleSelectors", "at least one clusterRoleSelector required if aggregationRule is non-nil")
+        yield errors.required(
+            "aggregationRule.clusterRoleSelectors",
+            "at least one clusterRoleSelector required if aggregationRule is non-nil",
+        )
 
 
 def _rules(obj: Object, namespaced: bool) -> Errors:
@@ -30,9 +41,17 @@ def _rules(obj: Object, namespaced: bool) -> Errors:
             yield errors.required(f"{path}.verbs", "verbs must contain at least one value")
         if rule.get("nonResourceURLs"):
             if namespaced:
-                yield errors.invalid_value(f"{path}.nonResourceURLs", rule["nonResourceURLs"], "namespaced rules cannot apply to non-resource URLs")
+                yield errors.invalid_value(
+                    f"{path}.nonResourceURLs",
+                    rule["nonResourceURLs"],
+                    "namespaced rules cannot apply to non-resource URLs",
+                )
             if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
-                yield errors.invalid_value(f"{path}.nonResourceURLs", rule["nonResourceURLs"], "rules cannot apply to both regular resources and non-resource URLs")
+                yield errors.invalid_value(
+                    f"{path}.nonResourceURLs",
+                    rule["nonResourceURLs"],
+                    "rules cannot apply to both regular resources and non-resource URLs",
+                )
             continue
         if not rule.get("apiGroups"):
             yield errors.required(f"{path}.apiGroups", "resource rules must supply at least one api group")
@@ -99,12 +118,20 @@ def certificate_request(obj: Object) -> Errors:
     if not signer:
         yield errors.required("spec.signerName")
     elif not slash or not rest:
-        yield errors.invalid_value("spec.signerName", signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'")
+        yield errors.invalid_value(
+            "spec.signerName",
+            signer,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        )
     else:
         yield from problems("spec.signerName", domain, names.dns_subdomain(domain))
     expiration_s = spec.get("expirationSeconds")
     if expiration_s is not None and expiration_s < 600:
-        yield errors.invalid_value("spec.expirationSeconds", expiration_s, "may not specify a duration less than 600 seconds (10 minutes)")
+        yield errors.invalid_value(
+            "spec.expirationSeconds",
+            expiration_s,
+            "may not specify a duration less than 600 seconds (10 minutes)",
+        )
     if not spec.get("request"):
         yield errors.invalid_value("spec.request", "", "PEM block type must be CERTIFICATE REQUEST")
 

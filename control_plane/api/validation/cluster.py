@@ -27,7 +27,11 @@ def namespace(obj: Object) -> Errors:
     for finalizer in spec_of(obj).get("finalizers") or ():
         yield from problems("spec.finalizers", finalizer, names.label_key(finalizer))
         if "/" not in finalizer and finalizer != "kubernetes":
-            yield errors.invalid_value("spec.finalizers", finalizer, "name is neither a standard finalizer name nor is it fully qualified")
+            yield errors.invalid_value(
+                "spec.finalizers",
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            )
 
 
 @on_create("nodes")
@@ -37,7 +41,9 @@ def node(obj: Object) -> Errors:
     for index, taint in enumerate(spec.get("taints") or ()):
         path, key, effect = f"spec.taints[{index}]", taint.get("key", ""), taint.get("effect")
         yield from problems(f"{path}.key", key, names.label_key(key))
-        yield from problems(f"{path}.value", taint.get("value", ""), names.label_value(taint.get("value", "")))
+        yield from problems(
+            f"{path}.value", taint.get("value", ""), names.label_value(taint.get("value", ""))
+        )
         yield from one_of(f"{path}.effect", effect, _EFFECTS)
         if (key, effect) in taken:
             yield errors.duplicate(path, taint)
@@ -55,9 +61,13 @@ def node(obj: Object) -> Errors:
 def node_update(new: Object, old: Object) -> Errors:
     spec, before = spec_of(new), spec_of(old)
     if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
-        yield errors.forbidden_field("spec.podCIDRs", "node updates may not change podCIDR except from \"\" to valid")
+        yield errors.forbidden_field(
+            "spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'
+        )
     if before.get("providerID") and spec.get("providerID") != before["providerID"]:
-        yield errors.forbidden_field("spec.providerID", "node updates may not change providerID except from \"\" to valid")
+        yield errors.forbidden_field(
+            "spec.providerID", 'node updates may not change providerID except from "" to valid'
+        )
 
 
 @on_create("resourcequotas")
@@ -81,7 +91,9 @@ def limit_range(obj: Object) -> Errors:
     for index, item in enumerate(spec_of(obj).get("limits") or ()):
         path, kind = f"spec.limits[{index}]", item.get("type", "")
         if kind not in _LIMIT_TYPES and "/" not in kind:
-            yield errors.invalid_value(f"{path}.type", kind, "must be a standard limit type or fully qualified")
+            yield errors.invalid_value(
+                f"{path}.type", kind, "must be a standard limit type or fully qualified"
+            )
         if kind in taken:
             yield errors.duplicate(f"{path}.type", kind)
         taken.add(kind)
@@ -94,13 +106,32 @@ def _limits(path: str, item: dict[str, Any]) -> Errors:
             if item.get(key):
                 yield errors.forbidden_field(f"{path}.{key}", "may not be specified when `type` is 'Pod'")
     sides = {key: item.get(key) or {} for key in ("min", "max", "default", "defaultRequest")}
-    order = (("min", "max"), ("defaultRequest", "max"), ("min", "defaultRequest"), ("defaultRequest", "default"), ("default", "max"), ("min", "default"))
+    order = (
+        ("min", "max"),
+        ("defaultRequest", "max"),
+        ("min", "defaultRequest"),
+        ("defaultRequest", "default"),
+        ("default", "max"),
+        ("min", "default"),
+    )
     for low, high in order:
         for name in sides[low].keys() & sides[high].keys():
             if parse_or_zero(sides[low][name]) > parse_or_zero(sides[high][name]):
-                what = {"min": "min value", "default": "default value", "defaultRequest": "default request value"}[low]
-                bound = {"max": "max value", "default": "default limit value", "defaultRequest": "default request value"}[high]
-                yield errors.invalid_value(f"{path}.{low}[{name}]", str(sides[low][name]), f"{what} {sides[low][name]} is greater than {bound} {sides[high][name]}")
+                what = {
+                    "min": "min value",
+                    "default": "default value",
+                    "defaultRequest": "default request value",
+                }[low]
+                bound = {
+                    "max": "max value",
+                    "default": "default limit value",
+                    "defaultRequest": "default request value",
+                }[high]
+                yield errors.invalid_value(
+                    f"{path}.{low}[{name}]",
+                    str(sides[low][name]),
+                    f"{what} {sides[low][name]} is greater than {bound} {sides[high][name]}",
+                )
 
 
 @on_create("leases.coordination.k8s.io")
@@ -122,7 +153,9 @@ def event(obj: Object) -> Errors:
     namespace = metadata.get("namespace", "")
     if involved.get("namespace"):
         if involved["namespace"] != namespace:
-            yield errors.invalid_value("involvedObject.namespace", involved["namespace"], "does not match event.namespace")
+            yield errors.invalid_value(
+                "involvedObject.namespace", involved["namespace"], "does not match event.namespace"
+            )
     elif namespace not in ("default", "kube-system"):
         yield errors.invalid_value("involvedObject.namespace", "", "does not match event.namespace")
     if obj.get("eventTime"):  # the new API's events say who reports
@@ -137,9 +170,16 @@ def priority_class(obj: Object) -> Errors:
     name, value = (obj.get("metadata") or {}).get("name", ""), obj.get("value", 0)
     if name.startswith("system-"):
         if name not in ("system-cluster-critical", "system-node-critical"):
-            yield errors.forbidden_field("metadata.name", "priority class names with 'system-' prefix are reserved for system use only. error: " + name + " is not a known system priority class")
+            yield errors.forbidden_field(
+                "metadata.name",
+                "priority class names with 'system-' prefix are reserved for system use only. error: "
+                + name
+                + " is not a known system priority class",
+            )
     elif value > 1_000_000_000:
-        yield errors.forbidden_field("value", "maximum allowed value of a user defined priority is 1000000000")
+        yield errors.forbidden_field(
+            "value", "maximum allowed value of a user defined priority is 1000000000"
+        )
     yield from one_of("preemptionPolicy", obj.get("preemptionPolicy"), ("Never", "PreemptLowerPriority"))
 
 

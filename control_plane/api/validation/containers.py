@@ -16,7 +16,13 @@ _ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
 _SCHEMES = ("HTTP", "HTTPS")
-_PROBE_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+_PROBE_NUMBERS = (
+    "initialDelaySeconds",
+    "timeoutSeconds",
+    "periodSeconds",
+    "successThreshold",
+    "failureThreshold",
+)
 _FIELD_PATHS = {
     "metadata.name",
     "metadata.namespace",
@@ -45,9 +51,15 @@ def all_containers(path: str, spec: Mapping[str, Any], volumes: Mapping[str, Any
         yield errors.required(f"{path}.containers")
     for index, container in enumerate(listed):
         yield from _container(f"{path}.containers[{index}]", container, volumes, taken)
-        if container.get("restartPolicy") and container["restartPolicy"] not in ("Always", "OnFailure", "Never"):
+        if container.get("restartPolicy") and container["restartPolicy"] not in (
+            "Always",
+            "OnFailure",
+            "Never",
+        ):
             yield errors.not_supported(
-                f"{path}.containers[{index}].restartPolicy", container["restartPolicy"], ("Always", "OnFailure", "Never")
+                f"{path}.containers[{index}].restartPolicy",
+                container["restartPolicy"],
+                ("Always", "OnFailure", "Never"),
             )
     for index, container in enumerate(spec.get("initContainers") or ()):
         where = f"{path}.initContainers[{index}]"
@@ -73,7 +85,9 @@ def _container(path: str, container: Container, volumes: Mapping[str, Any], take
     elif image != image.strip():
         yield errors.invalid_value(f"{path}.image", image, "must not have leading or trailing whitespace")
     if container.get("terminationMessagePolicy"):
-        yield from one_of(f"{path}.terminationMessagePolicy", container["terminationMessagePolicy"], _MESSAGE_POLICIES)
+        yield from one_of(
+            f"{path}.terminationMessagePolicy", container["terminationMessagePolicy"], _MESSAGE_POLICIES
+        )
     yield from _ports(f"{path}.ports", container.get("ports") or [])
     for index, variable in enumerate(container.get("env") or ()):
         yield from _variable(f"{path}.env[{index}]", variable)
@@ -192,7 +206,11 @@ def field_reference(path: str, reference: Mapping[str, Any], known: set[str]) ->
         if field_path in ("metadata.labels", "metadata.annotations") or not field_path.startswith(
             ("metadata.", "spec.", "status.")
         ):
-            yield errors.invalid_value(f"{path}.fieldPath", field_path, f"error converting fieldPath: field label not supported: {field_path}")
+            yield errors.invalid_value(
+                f"{path}.fieldPath",
+                field_path,
+                f"error converting fieldPath: field label not supported: {field_path}",
+            )
         else:
             yield errors.not_supported(f"{path}.fieldPath", field_path, sorted(known))
 
@@ -240,7 +258,9 @@ def _mounts(path: str, container: Container, volumes: Mapping[str, Any]) -> Erro
             if sub := mount.get(key):
                 yield from relative_path(f"{where}.{key}", sub)
         if mount.get("subPath") and mount.get("subPathExpr"):
-            yield errors.invalid_value(f"{where}.subPathExpr", mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive")
+            yield errors.invalid_value(
+                f"{where}.subPathExpr", mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive"
+            )
         if propagation := mount.get("mountPropagation"):
             yield from one_of(f"{where}.mountPropagation", propagation, _PROPAGATION)
 
@@ -263,11 +283,15 @@ def _probes(path: str, container: Container) -> Errors:
             yield from not_negative(f"{where}.{number}", probe.get(number))
         grace_s = probe.get("terminationGracePeriodSeconds")
         if grace_s is not None and grace_s <= 0:
-            yield errors.invalid_value(f"{where}.terminationGracePeriodSeconds", grace_s, "must be greater than 0")
+            yield errors.invalid_value(
+                f"{where}.terminationGracePeriodSeconds", grace_s, "must be greater than 0"
+            )
         if name != "readinessProbe" and probe.get("successThreshold", 1) != 1:
             yield errors.invalid_value(f"{where}.successThreshold", probe["successThreshold"], "must be 1")
         if name == "readinessProbe" and grace_s is not None:
-            yield errors.invalid_value(f"{where}.terminationGracePeriodSeconds", grace_s, "must not be set for readinessProbes")
+            yield errors.invalid_value(
+                f"{where}.terminationGracePeriodSeconds", grace_s, "must not be set for readinessProbes"
+            )
 
 
 def _handler(path: str, handler: Mapping[str, Any], known: tuple[str, ...]) -> Errors:
@@ -288,7 +312,11 @@ def _action(path: str, kind: str, action: Mapping[str, Any]) -> Errors:
             yield errors.required(f"{path}.path")
         yield from one_of(f"{path}.scheme", action.get("scheme"), _SCHEMES)
         for index, header in enumerate(action.get("httpHeaders") or ()):
-            yield from problems(f"{path}.httpHeaders[{index}]", header.get("name", ""), names.http_header(header.get("name", "")))
+            yield from problems(
+                f"{path}.httpHeaders[{index}]",
+                header.get("name", ""),
+                names.http_header(header.get("name", "")),
+            )
     if kind in ("httpGet", "tcpSocket", "grpc"):
         yield from port(f"{path}.port", action.get("port", 0))
 
@@ -309,6 +337,12 @@ def _security(path: str, context: Mapping[str, Any]) -> Errors:
     escalation = context.get("allowPrivilegeEscalation")
     if escalation is False:
         if context.get("privileged"):
-            yield errors.invalid_value(path, dict(context), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
+            yield errors.invalid_value(
+                path, dict(context), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
+            )
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
-            yield errors.invalid_value(path, dict(context), "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
+            yield errors.invalid_value(
+                path,
+                dict(context),
+                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
+            )

@@ -1,7 +1,5 @@
 """ObjectMeta, alike for every kind but for the rule of its name."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from control_plane.api import errors, names
@@ -16,7 +14,10 @@ NAME_RULES: dict[str, names.Check] = {
     "services": names.dns1035_label,
     "namespaces": names.dns_label,
     "statefulsets.apps": names.dns_label,
-    **{f"{name}{_RBAC}": names.path_segment for name in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")},
+    **{
+        f"{name}{_RBAC}": names.path_segment
+        for name in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+    },
     "certificatesigningrequests.certificates.k8s.io": names.path_segment,
     "apiservices.apiregistration.k8s.io": names.path_segment,
     "events": names.path_segment,
@@ -44,7 +45,14 @@ def validate(resource: Resource, obj: Object) -> Errors:
 
 def validate_update(new: Object, old: Object) -> Errors:
     metadata, before = new.get("metadata") or {}, old.get("metadata") or {}
-    for key in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+    for key in (
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ):
         yield from immutable(f"metadata.{key}", metadata.get(key), before.get(key))
     generation = metadata.get("generation", 0)
     if generation < before.get("generation", 0):
@@ -128,7 +136,9 @@ def _expression(path: str, expression: dict[str, Any]) -> Errors:
             yield errors.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
     elif operator in ("Exists", "DoesNotExist"):
         if values:
-            yield errors.forbidden_field(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+            yield errors.forbidden_field(
+                f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            )
     else:
         yield errors.invalid_value(f"{path}.operator", operator or "", "not a valid selector operator")
     key = expression.get("key", "")

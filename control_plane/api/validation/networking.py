@@ -7,7 +7,16 @@ from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.validation import metadata
-from control_plane.api.validation.registry import Errors, Object, immutable, on_create, on_update, one_of, problems, spec_of
+from control_plane.api.validation.registry import (
+    Errors,
+    Object,
+    immutable,
+    on_create,
+    on_update,
+    one_of,
+    problems,
+    spec_of,
+)
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
@@ -23,7 +32,9 @@ def endpoints(obj: Object) -> Errors:
             yield errors.required(path, "must specify `addresses` or `notReadyAddresses`")
         for key in ("addresses", "notReadyAddresses"):
             for number, address in enumerate(subset.get(key) or ()):
-                yield from problems(f"{path}.{key}[{number}].ip", address.get("ip", ""), names.ip(address.get("ip", "")))
+                yield from problems(
+                    f"{path}.{key}[{number}].ip", address.get("ip", ""), names.ip(address.get("ip", ""))
+                )
         several = len(subset.get("ports") or ()) > 1
         for number, port in enumerate(subset.get("ports") or ()):
             where = f"{path}.ports[{number}]"
@@ -127,7 +138,9 @@ def _backend(path: str, backend: Mapping[str, Any]) -> Errors:
         elif port.get("name") and port.get("number"):
             yield errors.invalid_value(path, "", "cannot set both port name & port number")
         elif port.get("number"):
-            yield from problems(f"{path}.service.port.number", port["number"], names.port_number(port["number"]))
+            yield from problems(
+                f"{path}.service.port.number", port["number"], names.port_number(port["number"])
+            )
         else:
             yield from problems(f"{path}.service.port.name", port["name"], names.port_name(port["name"]))
     elif resource is None:
@@ -163,9 +176,13 @@ def _policy_port(path: str, port: Mapping[str, Any]) -> Errors:
     elif isinstance(value, str):
         yield from problems(f"{path}.port", value, names.port_name(value))
         if end is not None:
-            yield errors.invalid_value(f"{path}.endPort", end, "may not be specified when `port` is non-numeric")
+            yield errors.invalid_value(
+                f"{path}.endPort", end, "may not be specified when `port` is non-numeric"
+            )
     elif end is not None:
-        yield errors.invalid_value(f"{path}.endPort", end, "may not be specified when `port` is not specified")
+        yield errors.invalid_value(
+            f"{path}.endPort", end, "may not be specified when `port` is not specified"
+        )
 
 
 def _peer(path: str, peer: Mapping[str, Any]) -> Errors:

@@ -26,7 +26,11 @@ def pod(obj: Object) -> Errors:
     yield from pod_spec("spec", spec)
     mirror = "kubernetes.io/config.mirror" in ((obj.get("metadata") or {}).get("annotations") or {})
     if mirror and not spec.get("nodeName"):
-        yield errors.invalid_value("metadata.annotations[kubernetes.io/config.mirror]", "", "must set spec.nodeName if mirror pod annotation is set")
+        yield errors.invalid_value(
+            "metadata.annotations[kubernetes.io/config.mirror]",
+            "",
+            "must set spec.nodeName if mirror pod annotation is set",
+        )
 
 
 @on_create("podtemplates")
@@ -40,7 +44,9 @@ def pod_template(path: str, template: Mapping[str, Any]) -> Errors:
     yield from metadata.annotations(f"{path}.annotations", meta.get("annotations"))
     yield from pod_spec(f"{path}.spec", template.get("spec") or {})
     if (template.get("spec") or {}).get("ephemeralContainers"):
-        yield errors.forbidden_field(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
+        yield errors.forbidden_field(
+            f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template"
+        )
 
 
 def pod_spec(path: str, spec: Mapping[str, Any]) -> Errors:
@@ -59,7 +65,9 @@ def pod_spec(path: str, spec: Mapping[str, Any]) -> Errors:
     yield from _spread(f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints") or [])
     yield from _gates(path, spec)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
-        yield from problems(f"{path}.hostAliases[{index}].ip", alias.get("ip", ""), names.ip(alias.get("ip", "")))
+        yield from problems(
+            f"{path}.hostAliases[{index}].ip", alias.get("ip", ""), names.ip(alias.get("ip", ""))
+        )
         for host in alias.get("hostnames") or ():
             yield from problems(f"{path}.hostAliases[{index}].hostnames", host, names.dns_subdomain(host))
     if policy := spec.get("preemptionPolicy"):
@@ -80,7 +88,9 @@ def _names(path: str, spec: Mapping[str, Any]) -> Errors:
 def _times(path: str, spec: Mapping[str, Any]) -> Errors:
     deadline_s = spec.get("activeDeadlineSeconds")
     if deadline_s is not None and not 1 <= deadline_s <= _MAX_DEADLINE_S:
-        yield errors.invalid_value(f"{path}.activeDeadlineSeconds", deadline_s, names.in_range(1, _MAX_DEADLINE_S))
+        yield errors.invalid_value(
+            f"{path}.activeDeadlineSeconds", deadline_s, names.in_range(1, _MAX_DEADLINE_S)
+        )
 
 
 def _dns_config(path: str, spec: Mapping[str, Any]) -> Errors:
@@ -89,7 +99,10 @@ def _dns_config(path: str, spec: Mapping[str, Any]) -> Errors:
         if config is None:
             yield errors.required(f"{path}.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None")
         elif not config.get("nameservers"):
-            yield errors.required(f"{path}.dnsConfig.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None")
+            yield errors.required(
+                f"{path}.dnsConfig.nameservers",
+                "must provide at least one DNS nameserver when `dnsPolicy` is None",
+            )
     for index, server in enumerate((config or {}).get("nameservers") or ()):
         yield from problems(f"{path}.dnsConfig.nameservers[{index}]", server, names.ip(server))
 
@@ -100,13 +113,17 @@ def _security(path: str, context: Mapping[str, Any], spec: Mapping[str, Any]) ->
         if value is not None and not 0 <= value <= _MAX_ID:
             yield errors.invalid_value(f"{path}.{key}", value, names.in_range(0, _MAX_ID))
     if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        yield errors.invalid_value(f"{path}.shareProcessNamespace", True, "ShareProcessNamespace and HostPID cannot both be enabled")
+        yield errors.invalid_value(
+            f"{path}.shareProcessNamespace", True, "ShareProcessNamespace and HostPID cannot both be enabled"
+        )
 
 
 def _gates(path: str, spec: Mapping[str, Any]) -> Errors:
     gates = spec.get("schedulingGates") or ()
     if gates and spec.get("nodeName"):
-        yield errors.forbidden_field(f"{path}.nodeName", "cannot be set until all schedulingGates have been cleared")
+        yield errors.forbidden_field(
+            f"{path}.nodeName", "cannot be set until all schedulingGates have been cleared"
+        )
     taken: set[str] = set()
     for index, gate in enumerate(gates):
         name = gate.get("name", "")
@@ -126,13 +143,25 @@ def _tolerations(path: str, tolerations: list[Mapping[str, Any]]) -> Errors:
         if key:
             yield from problems(f"{where}.key", key, names.label_key(key))
         elif operator != "Exists":
-            yield errors.invalid_value(f"{where}.operator", operator, "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")
+            yield errors.invalid_value(
+                f"{where}.operator",
+                operator,
+                'operator must be Exists when `key` is empty, which means "match all values and all keys"',
+            )
         if "tolerationSeconds" in toleration and effect != "NoExecute":
-            yield errors.invalid_value(f"{where}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set")
+            yield errors.invalid_value(
+                f"{where}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"
+            )
         if operator == "Exists" and toleration.get("value"):
-            yield errors.invalid_value(f"{where}.operator", dict(toleration), "value must be empty when `operator` is 'Exists'")
+            yield errors.invalid_value(
+                f"{where}.operator", dict(toleration), "value must be empty when `operator` is 'Exists'"
+            )
         elif operator in ("", "Equal"):
-            yield from problems(f"{where}.operator", toleration.get("value", ""), names.label_value(toleration.get("value", "")))
+            yield from problems(
+                f"{where}.operator",
+                toleration.get("value", ""),
+                names.label_value(toleration.get("value", "")),
+            )
         elif operator not in ("Exists", "Gt", "Lt"):
             yield errors.not_supported(f"{where}.operator", operator, ("Equal", "Exists"))
         if effect:
@@ -144,11 +173,15 @@ def _spread(path: str, constraints: list[Mapping[str, Any]]) -> Errors:
     for index, constraint in enumerate(constraints):
         where = f"{path}[{index}]"
         if constraint.get("maxSkew", 0) <= 0:
-            yield errors.invalid_value(f"{where}.maxSkew", constraint.get("maxSkew", 0), "must be greater than zero")
+            yield errors.invalid_value(
+                f"{where}.maxSkew", constraint.get("maxSkew", 0), "must be greater than zero"
+            )
         if not constraint.get("topologyKey"):
             yield errors.required(f"{where}.topologyKey", "can not be empty")
         else:
-            yield from problems(f"{where}.topologyKey", constraint["topologyKey"], names.label_key(constraint["topologyKey"]))
+            yield from problems(
+                f"{where}.topologyKey", constraint["topologyKey"], names.label_key(constraint["topologyKey"])
+            )
         yield from one_of(f"{where}.whenUnsatisfiable", constraint.get("whenUnsatisfiable"), _UNSATISFIABLE)
         pair = (constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", ""))
         if pair in taken:
@@ -176,7 +209,9 @@ def _affinity(path: str, affinity: Mapping[str, Any]) -> Errors:
     for kind in ("podAffinity", "podAntiAffinity"):
         rules = affinity.get(kind) or {}
         for index, term in enumerate(rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ()):
-            yield from _pod_term(f"{path}.{kind}.requiredDuringSchedulingIgnoredDuringExecution[{index}]", term)
+            yield from _pod_term(
+                f"{path}.{kind}.requiredDuringSchedulingIgnoredDuringExecution[{index}]", term
+            )
         for index, preferred in enumerate(rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
             where = f"{path}.{kind}.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
             yield from _weight(where, preferred)
@@ -204,9 +239,15 @@ def node_selector_term(path: str, term: Mapping[str, Any]) -> Errors:
         if operator in ("In", "NotIn") and not values:
             yield errors.required(f"{where}.values", "must be specified when `operator` is 'In' or 'NotIn'")
         elif operator in ("Exists", "DoesNotExist") and values:
-            yield errors.forbidden_field(f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+            yield errors.forbidden_field(
+                f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            )
         elif operator in ("Gt", "Lt") and len(values) != 1:
-            yield errors.required(f"{where}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
+            yield errors.required(
+                f"{where}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'"
+            )
         elif operator not in _NODE_OPERATORS:
             yield errors.invalid_value(f"{where}.operator", operator, "not a valid selector operator")
-        yield from problems(f"{where}.key", expression.get("key", ""), names.label_key(expression.get("key", "")))
+        yield from problems(
+            f"{where}.key", expression.get("key", ""), names.label_key(expression.get("key", ""))
+        )

@@ -34,15 +34,21 @@ def pod(new: Object, old: Object) -> Errors:
 def _deadline(spec: dict[str, Any], before: dict[str, Any]) -> Errors:
     new_s, old_s = spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")
     if new_s is None and old_s is not None:
-        yield errors.invalid_value("spec.activeDeadlineSeconds", None, "must not update from a positive integer to nil value")
+        yield errors.invalid_value(
+            "spec.activeDeadlineSeconds", None, "must not update from a positive integer to nil value"
+        )
     elif new_s is not None and old_s is not None and new_s > old_s:
-        yield errors.invalid_value("spec.activeDeadlineSeconds", new_s, f"must be less than or equal to previous value {old_s}")
+        yield errors.invalid_value(
+            "spec.activeDeadlineSeconds", new_s, f"must be less than or equal to previous value {old_s}"
+        )
 
 
 def _tolerations(spec: dict[str, Any], before: dict[str, Any]) -> Errors:
     kept = [_key(t) for t in spec.get("tolerations") or ()]
     if any(_key(toleration) not in kept for toleration in before.get("tolerations") or ()):
-        yield errors.forbidden_field("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+        yield errors.forbidden_field(
+            "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"
+        )
 
 
 def _key(toleration: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +59,9 @@ def _gates(spec: dict[str, Any], before: dict[str, Any]) -> Errors:
     had = {gate.get("name") for gate in before.get("schedulingGates") or ()}
     for index, gate in enumerate(spec.get("schedulingGates") or ()):
         if gate.get("name") not in had:
-            yield errors.forbidden_field(f"spec.schedulingGates[{index}]", "only deletion is allowed, but found new scheduling gate")
+            yield errors.forbidden_field(
+                f"spec.schedulingGates[{index}]", "only deletion is allowed, but found new scheduling gate"
+            )
 
 
 def _neutral(spec: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +92,10 @@ def _difference(spec: dict[str, Any], before: dict[str, Any]) -> str:
     """The fields that changed, old and new."""
     same = _neutral(spec, before)
     changed = sorted(key for key in same.keys() | before.keys() if same.get(key) != before.get(key))
-    lines = [f"-  {key}: {errors.show_value(before.get(key))}\n+  {key}: {errors.show_value(spec.get(key))}" for key in changed]
+    lines = [
+        f"-  {key}: {errors.show_value(before.get(key))}\n+  {key}: {errors.show_value(spec.get(key))}"
+        for key in changed
+    ]
     return "\n".join(lines)
 
 
@@ -96,18 +107,29 @@ def ephemeral_containers(new: Object, old: Object) -> Errors:
     for container in before.get("ephemeralContainers") or ():
         found = now.get(container.get("name"))
         if found is None:
-            yield errors.forbidden_field("spec.ephemeralContainers", f"existing ephemeral containers {errors.quote(container.get('name', ''))} may not be removed\n")
+            yield errors.forbidden_field(
+                "spec.ephemeralContainers",
+                f"existing ephemeral containers {errors.quote(container.get('name', ''))} may not be removed\n",
+            )
         elif found != container:
-            yield errors.forbidden_field("spec.ephemeralContainers", f"existing ephemeral containers {errors.quote(container.get('name', ''))} may not be changed\n")
+            yield errors.forbidden_field(
+                "spec.ephemeralContainers",
+                f"existing ephemeral containers {errors.quote(container.get('name', ''))} may not be changed\n",
+            )
 
 
 def resize(new: Object, old: Object) -> Errors:
     spec, before = spec_of(new), spec_of(old)
     yield from pods.pod_spec("spec", spec)
     for key in ("containers", "initContainers"):
-        for index, (container, was) in enumerate(zip(spec.get(key) or (), before.get(key) or (), strict=False)):
+        for index, (container, was) in enumerate(
+            zip(spec.get(key) or (), before.get(key) or (), strict=False)
+        ):
             for side in ("requests", "limits"):
                 now, then = (c.get("resources", {}).get(side) or {} for c in (container, was))
-                others = {n for n in now.keys() | then.keys() if now.get(n) != then.get(n)} - {"cpu", "memory"}
+                others = {n for n in now.keys() | then.keys() if now.get(n) != then.get(n)} - {
+                    "cpu",
+                    "memory",
+                }
                 if others:
                     yield errors.forbidden_field(f"spec.{key}[{index}].resources.{side}", _RESIZE_ONLY)

@@ -6,7 +6,16 @@ from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.validation import metadata
-from control_plane.api.validation.registry import Errors, Object, immutable, on_create, on_update, one_of, problems, spec_of
+from control_plane.api.validation.registry import (
+    Errors,
+    Object,
+    immutable,
+    on_create,
+    on_update,
+    one_of,
+    problems,
+    spec_of,
+)
 from control_plane.api.validation.workloads import int_or_percent
 
 _ADMISSION = "admissionregistration.k8s.io"
@@ -33,7 +42,7 @@ def custom_resource_definition(obj: Object) -> Errors:
     declared, group = spec.get("names") or {}, spec.get("group", "")
     expected = f"{declared.get('plural', '')}.{group}"
     if name != expected:
-        yield errors.invalid_value("metadata.name", name, "must be spec.names.plural+\".\"+spec.group")
+        yield errors.invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
     if not group:
         yield errors.required("spec.group")
     else:
@@ -55,7 +64,9 @@ def _names(declared: dict[str, Any]) -> Errors:
     for index, short in enumerate(declared.get("shortNames") or ()):
         yield from problems(f"spec.names.shortNames[{index}]", short, names.dns1035_label(short))
     if declared.get("kind") and declared.get("kind") == declared.get("listKind"):
-        yield errors.invalid_value("spec.names.listKind", declared["listKind"], "kind and listKind may not be the same")
+        yield errors.invalid_value(
+            "spec.names.listKind", declared["listKind"], "kind and listKind may not be the same"
+        )
 
 
 def _versions(versions: list[dict[str, Any]]) -> Errors:
@@ -73,7 +84,9 @@ def _versions(versions: list[dict[str, Any]]) -> Errors:
             yield errors.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
     if sum(1 for version in versions if version.get("storage")) != 1:
         shown = [version.get("name") for version in versions]
-        yield errors.invalid_value("spec.versions", shown, "must have exactly one version marked as storage version")
+        yield errors.invalid_value(
+            "spec.versions", shown, "must have exactly one version marked as storage version"
+        )
 
 
 @on_update("customresourcedefinitions.apiextensions.k8s.io")
@@ -82,11 +95,15 @@ def custom_resource_definition_update(new: Object, old: Object) -> Errors:
     for key in ("group", "scope"):
         yield from immutable(f"spec.{key}", spec.get(key), before.get(key))
     for key in ("kind", "plural"):
-        yield from immutable(f"spec.names.{key}", (spec.get("names") or {}).get(key), (before.get("names") or {}).get(key))
+        yield from immutable(
+            f"spec.names.{key}", (spec.get("names") or {}).get(key), (before.get("names") or {}).get(key)
+        )
     served = {version.get("name") for version in spec.get("versions") or ()}
     for index, stored in enumerate((old.get("status") or {}).get("storedVersions") or ()):
         if stored not in served:
-            yield errors.invalid_value(f"status.storedVersions[{index}]", stored, "must appear in spec.versions")
+            yield errors.invalid_value(
+                f"status.storedVersions[{index}]", stored, "must appear in spec.versions"
+            )
 
 
 @on_create(f"validatingwebhookconfigurations.{_ADMISSION}", f"mutatingwebhookconfigurations.{_ADMISSION}")
@@ -99,7 +116,9 @@ def webhooks(obj: Object) -> Errors:
         else:
             yield from problems(f"{path}.name", name, names.dns_subdomain(name))
             if len(name.split(".")) < 3:
-                yield errors.invalid_value(f"{path}.name", name, "should be a domain with at least three segments separated by dots")
+                yield errors.invalid_value(
+                    f"{path}.name", name, "should be a domain with at least three segments separated by dots"
+                )
             if name in taken:
                 yield errors.duplicate(f"{path}.name", name)
             taken.add(name)
@@ -110,15 +129,27 @@ def _webhook(path: str, webhook: dict[str, Any]) -> Errors:
     if not webhook.get("admissionReviewVersions"):
         yield errors.required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1")
     elif not {"v1", "v1beta1"} & set(webhook["admissionReviewVersions"]):
-        yield errors.invalid_value(f"{path}.admissionReviewVersions", webhook["admissionReviewVersions"], "must include at least one of v1, v1beta1")
+        yield errors.invalid_value(
+            f"{path}.admissionReviewVersions",
+            webhook["admissionReviewVersions"],
+            "must include at least one of v1, v1beta1",
+        )
     effects = webhook.get("sideEffects")
     if effects not in ("None", "NoneOnDryRun"):
-        yield errors.required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun") if not effects else errors.not_supported(f"{path}.sideEffects", effects, ("None", "NoneOnDryRun"))
+        yield (
+            errors.required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun")
+            if not effects
+            else errors.not_supported(f"{path}.sideEffects", effects, ("None", "NoneOnDryRun"))
+        )
     yield from one_of(f"{path}.failurePolicy", webhook.get("failurePolicy"), ("Fail", "Ignore"))
     yield from one_of(f"{path}.matchPolicy", webhook.get("matchPolicy"), ("Equivalent", "Exact"))
     timeout_s = webhook.get("timeoutSeconds")
     if timeout_s is not None and not 1 <= timeout_s <= _MAX_WEBHOOK_TIMEOUT_S:
-        yield errors.invalid_value(f"{path}.timeoutSeconds", timeout_s, f"the timeout value must be between 1 and {_MAX_WEBHOOK_TIMEOUT_S} seconds")
+        yield errors.invalid_value(
+            f"{path}.timeoutSeconds",
+            timeout_s,
+            f"the timeout value must be between 1 and {_MAX_WEBHOOK_TIMEOUT_S} seconds",
+        )
     client = webhook.get("clientConfig") or {}
     if ("url" in client) == ("service" in client):
         yield errors.required(f"{path}.clientConfig", "exactly one of url or service is required")
@@ -139,7 +170,9 @@ def api_service(obj: Object) -> Errors:
     group, version = spec.get("group", ""), spec.get("version", "")
     expected = f"{version}.{group}"
     if name != expected and not (not group and name == f"{version}."):
-        yield errors.invalid_value("metadata.name", name, f"must be `spec.version+\".\"+spec.group`: {errors.quote(expected)}")
+        yield errors.invalid_value(
+            "metadata.name", name, f'must be `spec.version+"."+spec.group`: {errors.quote(expected)}'
+        )
     if not version:
         yield errors.required("spec.version")
     for key in ("groupPriorityMinimum", "versionPriority"):
@@ -149,10 +182,14 @@ def api_service(obj: Object) -> Errors:
     service = spec.get("service")
     if service is None:
         if spec.get("caBundle"):
-            yield errors.invalid_value("spec.caBundle", f"{len(spec['caBundle'])} bytes", "local APIServices may not have a caBundle")
+            yield errors.invalid_value(
+                "spec.caBundle", f"{len(spec['caBundle'])} bytes", "local APIServices may not have a caBundle"
+            )
         return
     for key in ("namespace", "name"):
         if not service.get(key):
             yield errors.required(f"spec.service.{key}")
     if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
-        yield errors.invalid_value("spec.insecureSkipTLSVerify", True, "may not be true if caBundle is present")
+        yield errors.invalid_value(
+            "spec.insecureSkipTLSVerify", True, "may not be true if caBundle is present"
+        )

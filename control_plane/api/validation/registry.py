@@ -1,7 +1,7 @@
 """Which rules judge which resource, and the vocabulary they are written in.
 
-A rule is a generator of FieldErrors. `@on_create` rules judge an object as such, on create and after every update;
-`@on_update` rules compare it with what it was.
+A rule is a generator of FieldErrors. `@on_create` rules judge an object as such, on create and after every
+update; `@on_update` rules compare it with what it was.
 """
 
 from __future__ import annotations

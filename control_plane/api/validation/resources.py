@@ -19,12 +19,16 @@ def requirements(path: str, resources: Mapping[str, Any]) -> Errors:
     for name, amount in limits.items():
         yield from _amount(f"{path}.limits[{name}]" if "/" not in name else f"{path}.limits", name, amount)
     for name, amount in requests.items():
-        yield from _amount(f"{path}.requests[{name}]" if "/" not in name else f"{path}.requests", name, amount)
+        yield from _amount(
+            f"{path}.requests[{name}]" if "/" not in name else f"{path}.requests", name, amount
+        )
         limit = limits.get(name)
         if limit is not None:
             too_much = parse_or_zero(amount) > parse_or_zero(limit)
             if is_extended(name) and parse_or_zero(amount) != parse_or_zero(limit):
-                yield errors.invalid_value(f"{path}.requests", str(amount), f"must be equal to {name} limit of {limit}")
+                yield errors.invalid_value(
+                    f"{path}.requests", str(amount), f"must be equal to {name} limit of {limit}"
+                )
             elif too_much:
                 yield errors.invalid_value(
                     f"{path}.requests", str(amount), f"must be less than or equal to {name} limit of {limit}"

@@ -50,9 +50,15 @@ def _by_type(spec: Mapping[str, Any], kind: str, headless: bool) -> Errors:
     if kind == "LoadBalancer":
         for index, port in enumerate(spec.get("ports") or ()):
             if port.get("port") == _KUBELET_PORT:
-                yield errors.invalid_value(f"spec.ports[{index}]", port.get("port"), "may not expose port 10250 externally since it is used by kubelet")
+                yield errors.invalid_value(
+                    f"spec.ports[{index}]",
+                    port.get("port"),
+                    "may not expose port 10250 externally since it is used by kubelet",
+                )
     if kind in ("NodePort", "LoadBalancer") and headless:
-        yield errors.invalid_value("spec.clusterIPs[0]", _HEADLESS, f"may not be set to 'None' for {kind} services")
+        yield errors.invalid_value(
+            "spec.clusterIPs[0]", _HEADLESS, f"may not be set to 'None' for {kind} services"
+        )
     if kind == "ExternalName":
         for key in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
             if spec.get(key):
@@ -104,10 +110,14 @@ def _affinity(spec: Mapping[str, Any]) -> Errors:
         timeout_s = ((config or {}).get("clientIP") or {}).get("timeoutSeconds")
         if timeout_s is not None and not 0 < timeout_s <= _MAX_AFFINITY_S:
             yield errors.invalid_value(
-                "spec.sessionAffinityConfig.clientIP.timeoutSeconds", timeout_s, f"must be greater than 0 and less than {_MAX_AFFINITY_S}"
+                "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+                timeout_s,
+                f"must be greater than 0 and less than {_MAX_AFFINITY_S}",
             )
     elif config:
-        yield errors.forbidden_field("spec.sessionAffinityConfig", "must not be set when session affinity is None")
+        yield errors.forbidden_field(
+            "spec.sessionAffinityConfig", "must not be set when session affinity is None"
+        )
 
 
 def _addresses(spec: Mapping[str, Any], kind: str) -> Errors:
@@ -117,7 +127,9 @@ def _addresses(spec: Mapping[str, Any], kind: str) -> Errors:
     for index, address in enumerate(cluster_ips):
         if address == _HEADLESS:
             if len(cluster_ips) > 1:
-                yield errors.invalid_value(f"spec.clusterIPs[{index}]", address, "'None' must be the first and only value")
+                yield errors.invalid_value(
+                    f"spec.clusterIPs[{index}]", address, "'None' must be the first and only value"
+                )
         else:
             yield from problems(f"spec.clusterIPs[{index}]", address, names.ip(address))
     if len(cluster_ips) > 2:
@@ -131,7 +143,9 @@ def _addresses(spec: Mapping[str, Any], kind: str) -> Errors:
         yield from problems(f"spec.externalIPs[{index}]", address, names.ip(address))
     ranges = spec.get("loadBalancerSourceRanges") or ()
     if ranges and kind != "LoadBalancer":
-        yield errors.forbidden_field("spec.LoadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'")
+        yield errors.forbidden_field(
+            "spec.LoadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'"
+        )
     for index, text in enumerate(ranges):
         yield from problems(f"spec.loadBalancerSourceRanges[{index}]", text, names.cidr(text.strip()))
 
@@ -142,12 +156,18 @@ def _policies(spec: Mapping[str, Any], kind: str) -> Errors:
     if exposed:
         yield from one_of("spec.externalTrafficPolicy", external, _POLICIES)
     elif external:
-        yield errors.invalid_value("spec.externalTrafficPolicy", external, "may only be set for externally-accessible services")
+        yield errors.invalid_value(
+            "spec.externalTrafficPolicy", external, "may only be set for externally-accessible services"
+        )
     if internal:
         yield from one_of("spec.internalTrafficPolicy", internal, _POLICIES)
     health = spec.get("healthCheckNodePort")
     if health and not (kind == "LoadBalancer" and external == "Local"):
-        yield errors.invalid_value("spec.healthCheckNodePort", health, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'")
+        yield errors.invalid_value(
+            "spec.healthCheckNodePort",
+            health,
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+        )
     for key in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
         if spec.get(key) is not None and kind != "LoadBalancer":
             yield errors.forbidden_field(f"spec.{key}", "may only be used when `type` is 'LoadBalancer'")
@@ -166,6 +186,10 @@ def service_update(new: Object, old: Object) -> Errors:
             yield errors.invalid_value("spec.clusterIPs[0]", has[0], "may not change once set")
     balanced = before.get("type") == "LoadBalancer" == spec.get("type") and before.get("loadBalancerClass")
     if balanced and spec.get("loadBalancerClass") != balanced:
-            yield errors.invalid_value("spec.loadBalancerClass", spec.get("loadBalancerClass"), "may not change once set")
+        yield errors.invalid_value(
+            "spec.loadBalancerClass", spec.get("loadBalancerClass"), "may not change once set"
+        )
     if before.get("healthCheckNodePort") and spec.get("healthCheckNodePort"):
-        yield from immutable("spec.healthCheckNodePort", spec["healthCheckNodePort"], before["healthCheckNodePort"])
+        yield from immutable(
+            "spec.healthCheckNodePort", spec["healthCheckNodePort"], before["healthCheckNodePort"]
+        )

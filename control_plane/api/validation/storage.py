@@ -6,12 +6,19 @@ from control_plane.api import errors, names
 from control_plane.api.quantity import parse_or_zero
 from control_plane.api.validation import metadata, volumes
 from control_plane.api.validation.pod import node_selector_term
-from control_plane.api.validation.registry import Errors, Object, immutable, on_create, on_update, one_of, problems, spec_of
+from control_plane.api.validation.registry import (
+    Errors,
+    Object,
+    immutable,
+    on_create,
+    on_update,
+    one_of,
+    problems,
+    spec_of,
+)
 
 _NOT_SOURCES = {"capacity", "accessModes", "claimRef", "nodeAffinity", "mountOptions"}
-_CLAIM_IMMUTABLE = (
-    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-)
+_CLAIM_IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
 @on_create("persistentvolumes")
@@ -25,8 +32,14 @@ def persistent_volume(obj: Object) -> Errors:
         yield errors.not_supported("spec.capacity", capacity, ("storage",))
     yield from volumes.size("spec.capacity[storage]", capacity)
     if "storage" in capacity and parse_or_zero(capacity["storage"]).is_zero:
-        yield errors.invalid_value("spec.capacity[storage]", str(capacity["storage"]), "must be greater than zero")
-    yield from one_of("spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), ("Delete", "Recycle", "Retain"))
+        yield errors.invalid_value(
+            "spec.capacity[storage]", str(capacity["storage"]), "must be greater than zero"
+        )
+    yield from one_of(
+        "spec.persistentVolumeReclaimPolicy",
+        spec.get("persistentVolumeReclaimPolicy"),
+        ("Delete", "Recycle", "Retain"),
+    )
     sources = [key for key, value in spec.items() if isinstance(value, dict) and key not in _NOT_SOURCES]
     if not sources:
         yield errors.required("spec", "must specify a volume type")
@@ -47,7 +60,9 @@ def persistent_volume_update(new: Object, old: Object) -> Errors:
         return {k: v for k, v in spec_of(obj).items() if isinstance(v, dict) and k not in _NOT_SOURCES}
 
     if source(new) != source(old):
-        yield errors.forbidden_field("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
+        yield errors.forbidden_field(
+            "spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"
+        )
     yield from immutable("spec.volumeMode", spec_of(new).get("volumeMode"), spec_of(old).get("volumeMode"))
     affinity = spec_of(old).get("nodeAffinity")
     if affinity:
@@ -65,7 +80,9 @@ def persistent_volume_claim(obj: Object) -> Errors:
     else:
         yield from volumes.size("spec.resources[storage]", requests)
         if parse_or_zero(requests["storage"]).is_zero:
-            yield errors.invalid_value("spec.resources[storage]", str(requests["storage"]), "must be greater than zero")
+            yield errors.invalid_value(
+                "spec.resources[storage]", str(requests["storage"]), "must be greater than zero"
+            )
     if name := spec.get("storageClassName"):
         yield from problems("spec.storageClassName", name, names.dns_subdomain(name))
     if mode := spec.get("volumeMode"):
@@ -88,7 +105,9 @@ def persistent_volume_claim_update(new: Object, old: Object) -> Errors:
     size = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     had = ((before.get("resources") or {}).get("requests") or {}).get("storage")
     if bound and parse_or_zero(size) < parse_or_zero(had):
-        yield errors.forbidden_field("spec.resources.requests.storage", "field can not be less than status.capacity")
+        yield errors.forbidden_field(
+            "spec.resources.requests.storage", "field can not be less than status.capacity"
+        )
 
 
 @on_create("storageclasses.storage.k8s.io")
@@ -99,11 +118,15 @@ def storage_class(obj: Object) -> Errors:
     else:
         yield from problems("provisioner", provisioner, names.label_key(provisioner.lower()))
     yield from one_of("reclaimPolicy", obj.get("reclaimPolicy"), ("Delete", "Retain"))
-    yield from one_of("volumeBindingMode", obj.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer"))
+    yield from one_of(
+        "volumeBindingMode", obj.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer")
+    )
 
 
 @on_update("storageclasses.storage.k8s.io")
 def storage_class_update(new: Object, old: Object) -> Errors:
     for key in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
         if (new.get(key) or None) != (old.get(key) or None):
-            yield errors.forbidden_field(key, "updates to " + {"reclaimPolicy": "reclaimPolicy"}.get(key, key) + " are forbidden.")
+            yield errors.forbidden_field(
+                key, "updates to " + {"reclaimPolicy": "reclaimPolicy"}.get(key, key) + " are forbidden."
+            )

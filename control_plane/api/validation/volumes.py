@@ -12,7 +12,16 @@ from control_plane.api.validation.registry import NOT_NEGATIVE, Errors, one_of, 
 
 _MAX_MODE = 0o777
 _MODE_MESSAGE = "must be a number between 0 and 0777 (octal), both inclusive"
-_HOST_PATH_TYPES = ("", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice")
+_HOST_PATH_TYPES = (
+    "",
+    "DirectoryOrCreate",
+    "Directory",
+    "FileOrCreate",
+    "File",
+    "Socket",
+    "CharDevice",
+    "BlockDevice",
+)
 _DOWNWARD_FIELDS = {
     "metadata.annotations",
     "metadata.labels",
@@ -74,7 +83,9 @@ def _source(path: str, volume: Mapping[str, Any]) -> Errors:
                 yield errors.not_supported(f"{where}.type", source["type"], _HOST_PATH_TYPES)
         case "emptyDir":
             if parse_or_zero(source.get("sizeLimit")).nanos < 0:
-                yield errors.forbidden_field(f"{where}.sizeLimit", "SizeLimit field must be a valid resource quantity")
+                yield errors.forbidden_field(
+                    f"{where}.sizeLimit", "SizeLimit field must be a valid resource quantity"
+                )
         case "secret" | "configMap":
             yield from _mode(f"{where}.defaultMode", source.get("defaultMode"))
             yield from _items(f"{where}.items", source.get("items") or [])
@@ -114,7 +125,9 @@ def _downward(path: str, items: list[Mapping[str, Any]]) -> Errors:
         if field is not None:
             yield from field_reference(f"{where}.fieldRef", field, _DOWNWARD_FIELDS)
             if resource is not None:
-                yield errors.invalid_value(where, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
+                yield errors.invalid_value(
+                    where, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"
+                )
         elif resource is not None:
             yield from resource_reference(f"{where}.resourceFieldRef", resource, needs_container=True)
         else:
@@ -129,7 +142,9 @@ def _projected(path: str, source: Mapping[str, Any]) -> Errors:
         if not kinds:
             yield errors.required(where, "must specify a volume type")
         for extra in kinds[1:]:
-            yield errors.forbidden_field(f"{where}.{extra}", "may not specify more than 1 volume type per source")
+            yield errors.forbidden_field(
+                f"{where}.{extra}", "may not specify more than 1 volume type per source"
+            )
         for kind in kinds[:1]:
             yield from _projection(f"{where}.{kind}", kind, part[kind])
 
@@ -145,9 +160,17 @@ def _projection(path: str, kind: str, part: Mapping[str, Any]) -> Errors:
         case "serviceAccountToken":
             expiration_s = part.get("expirationSeconds", 3600)
             if expiration_s < _MIN_TOKEN_S:
-                yield errors.invalid_value(f"{path}.expirationSeconds", expiration_s, "may not specify a duration less than 10 minutes")
+                yield errors.invalid_value(
+                    f"{path}.expirationSeconds",
+                    expiration_s,
+                    "may not specify a duration less than 10 minutes",
+                )
             if expiration_s > _MAX_TOKEN_S:
-                yield errors.invalid_value(f"{path}.expirationSeconds", expiration_s, "may not specify a duration larger than 2^32 seconds")
+                yield errors.invalid_value(
+                    f"{path}.expirationSeconds",
+                    expiration_s,
+                    "may not specify a duration larger than 2^32 seconds",
+                )
             if not part.get("path"):
                 yield errors.required(f"{path}.path")
             else:

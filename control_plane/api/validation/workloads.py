@@ -51,14 +51,24 @@ def _selector_and_template(kind: str, spec: Mapping[str, Any], always: bool = Tr
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             yield errors.invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}")
         elif not _matches(selector, labels):
-            yield errors.invalid_value("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+            yield errors.invalid_value(
+                "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
+            )
     yield from pod_template("spec.template", template)
     pod = template.get("spec") or {}
     if always and pod.get("restartPolicy") not in (None, "", "Always"):
         yield errors.not_supported("spec.template.spec.restartPolicy", pod["restartPolicy"], ("Always",))
     if always and pod.get("activeDeadlineSeconds") is not None:
-        shown = {"deployment": "ReplicaSet", "replicaset": "ReplicaSet", "daemonset": "DaemonSet", "statefulset": "StatefulSet"}
-        yield errors.forbidden_field("spec.template.spec.activeDeadlineSeconds", f"activeDeadlineSeconds in {shown.get(kind, 'ReplicationController')} is not Supported")
+        shown = {
+            "deployment": "ReplicaSet",
+            "replicaset": "ReplicaSet",
+            "daemonset": "DaemonSet",
+            "statefulset": "StatefulSet",
+        }
+        yield errors.forbidden_field(
+            "spec.template.spec.activeDeadlineSeconds",
+            f"activeDeadlineSeconds in {shown.get(kind, 'ReplicationController')} is not Supported",
+        )
 
 
 def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
@@ -93,14 +103,18 @@ def deployment(obj: Object) -> Errors:
     yield from _numbers(spec, "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
     deadline_s = spec.get("progressDeadlineSeconds")
     if deadline_s is not None and deadline_s <= spec.get("minReadySeconds", 0):
-        yield errors.invalid_value("spec.progressDeadlineSeconds", deadline_s, "must be greater than minReadySeconds")
+        yield errors.invalid_value(
+            "spec.progressDeadlineSeconds", deadline_s, "must be greater than minReadySeconds"
+        )
 
 
 def _strategy(strategy: Mapping[str, Any]) -> Errors:
     kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
     if kind == "Recreate":
         if rolling is not None:
-            yield errors.forbidden_field("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
+            yield errors.forbidden_field(
+                "spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"
+            )
     elif kind == "RollingUpdate":
         yield from _rolling("spec.strategy.rollingUpdate", rolling)
     else:
@@ -116,7 +130,12 @@ def _rolling(path: str, rolling: Mapping[str, Any] | None) -> Errors:
     yield from int_or_percent(f"{path}.maxSurge", surge)
     if _is_zero(surge) and _is_zero(unavailable):
         yield errors.invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
-    if isinstance(unavailable, str) and unavailable.endswith("%") and unavailable[:-1].isdigit() and int(unavailable[:-1]) > 100:
+    if (
+        isinstance(unavailable, str)
+        and unavailable.endswith("%")
+        and unavailable[:-1].isdigit()
+        and int(unavailable[:-1]) > 100
+    ):
         yield errors.invalid_value(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%")
 
 
@@ -146,7 +165,9 @@ def replication_controller(obj: Object) -> Errors:
         return
     labels = (template.get("metadata") or {}).get("labels") or {}
     if selector and not selectors.from_set(selector).matches(labels):
-        yield errors.invalid_value("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+        yield errors.invalid_value(
+            "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
+        )
     yield from pod_template("spec.template", template)
 
 
@@ -158,25 +179,41 @@ def daemon_set(obj: Object) -> Errors:
     strategy = spec.get("updateStrategy") or {}
     rolling = strategy.get("rollingUpdate") or {}
     if strategy.get("type") == "RollingUpdate":
-        yield from int_or_percent("spec.updateStrategy.rollingUpdate.maxUnavailable", rolling.get("maxUnavailable"))
+        yield from int_or_percent(
+            "spec.updateStrategy.rollingUpdate.maxUnavailable", rolling.get("maxUnavailable")
+        )
         yield from int_or_percent("spec.updateStrategy.rollingUpdate.maxSurge", rolling.get("maxSurge"))
         both = not _is_zero(rolling.get("maxUnavailable")) and not _is_zero(rolling.get("maxSurge"))
         if both:
-            yield errors.invalid_value("spec.updateStrategy.rollingUpdate.maxSurge", rolling["maxSurge"], "may not be set when maxUnavailable is non-zero")
+            yield errors.invalid_value(
+                "spec.updateStrategy.rollingUpdate.maxSurge",
+                rolling["maxSurge"],
+                "may not be set when maxUnavailable is non-zero",
+            )
         if _is_zero(rolling.get("maxUnavailable")) and _is_zero(rolling.get("maxSurge")):
-            yield errors.required("spec.updateStrategy.rollingUpdate.maxUnavailable", "cannot be 0 when maxSurge is 0")
+            yield errors.required(
+                "spec.updateStrategy.rollingUpdate.maxUnavailable", "cannot be 0 when maxSurge is 0"
+            )
     elif strategy.get("type") != "OnDelete":
-        yield errors.not_supported("spec.updateStrategy.type", strategy.get("type", ""), ("OnDelete", "RollingUpdate"))
+        yield errors.not_supported(
+            "spec.updateStrategy.type", strategy.get("type", ""), ("OnDelete", "RollingUpdate")
+        )
 
 
 @on_create("statefulsets.apps")
 def stateful_set(obj: Object) -> Errors:
     spec = spec_of(obj)
-    yield from one_of("spec.podManagementPolicy", spec.get("podManagementPolicy"), ("OrderedReady", "Parallel"))
+    yield from one_of(
+        "spec.podManagementPolicy", spec.get("podManagementPolicy"), ("OrderedReady", "Parallel")
+    )
     strategy = spec.get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete":
         if strategy.get("rollingUpdate") is not None:
-            yield errors.invalid_value("spec.updateStrategy.rollingUpdate", strategy["rollingUpdate"], "only allowed for updateStrategy 'RollingUpdate'")
+            yield errors.invalid_value(
+                "spec.updateStrategy.rollingUpdate",
+                strategy["rollingUpdate"],
+                "only allowed for updateStrategy 'RollingUpdate'",
+            )
     else:
         yield from one_of("spec.updateStrategy", strategy.get("type"), ("OnDelete", "RollingUpdate"))
         rolling = strategy.get("rollingUpdate") or {}
@@ -184,7 +221,9 @@ def stateful_set(obj: Object) -> Errors:
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     for key in ("whenDeleted", "whenScaled"):
         if key in retention:
-            yield from one_of(f"spec.persistentVolumeClaimRetentionPolicy.{key}", retention[key], ("Delete", "Retain"))
+            yield from one_of(
+                f"spec.persistentVolumeClaimRetentionPolicy.{key}", retention[key], ("Delete", "Retain")
+            )
     yield from _numbers(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
     yield from _selector_and_template("statefulset", spec)
 
@@ -220,7 +259,11 @@ def _job_spec(path: str, spec: Mapping[str, Any], needs_selector: bool) -> Error
         if spec.get("completions") is None:
             yield errors.required(f"{path}.completions", "when completion mode is Indexed")
         if spec.get("parallelism", 0) > _MAX_INDEXED:
-            yield errors.invalid_value(f"{path}.parallelism", spec["parallelism"], "must be less than or equal to 100000 when completion mode is Indexed")
+            yield errors.invalid_value(
+                f"{path}.parallelism",
+                spec["parallelism"],
+                "must be less than or equal to 100000 when completion mode is Indexed",
+            )
     template = spec.get("template") or {}
     selector = spec.get("selector")
     if needs_selector:
@@ -230,13 +273,17 @@ def _job_spec(path: str, spec: Mapping[str, Any], needs_selector: bool) -> Error
         else:
             yield from metadata.label_selector(f"{path}.selector", selector)
             if not _matches(selector, labels):
-                yield errors.invalid_value(f"{path}.template.metadata.labels", labels, "`selector` does not match template `labels`")
+                yield errors.invalid_value(
+                    f"{path}.template.metadata.labels", labels, "`selector` does not match template `labels`"
+                )
     yield from pod_template(f"{path}.template", template)
     policy = (template.get("spec") or {}).get("restartPolicy")
     if policy == "Always":
         yield errors.required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
     elif policy not in ("OnFailure", "Never"):
-        yield errors.not_supported(f"{path}.template.spec.restartPolicy", policy or "", ("OnFailure", "Never"))
+        yield errors.not_supported(
+            f"{path}.template.spec.restartPolicy", policy or "", ("OnFailure", "Never")
+        )
 
 
 @on_update("jobs.batch")
@@ -274,7 +321,9 @@ def _schedule(spec: Mapping[str, Any]) -> Errors:
         yield errors.required("spec.schedule")
         return
     if "TZ" in schedule:
-        yield errors.invalid_value("spec.schedule", schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+        yield errors.invalid_value(
+            "spec.schedule", schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+        )
     elif problem := _cron_problem(schedule):
         yield errors.invalid_value("spec.schedule", schedule, problem)
     zone = spec.get("timeZone")
@@ -314,7 +363,11 @@ def _cron_part_problem(index: int, part: str) -> str:
     low, high = _CRON_RANGES[index]
     span, slash, step = part.partition("/")
     if slash and (not step.isdigit() or int(step) == 0):
-        return f"step of range should be a positive number: {part}" if step == "0" else f"failed to parse int from {step}: strconv.Atoi: parsing {errors.quote(step)}: invalid syntax"
+        return (
+            f"step of range should be a positive number: {part}"
+            if step == "0"
+            else f"failed to parse int from {step}: strconv.Atoi: parsing {errors.quote(step)}: invalid syntax"
+        )
     if span in ("*", "?"):
         return ""
     first, dash, last = span.partition("-")
@@ -326,7 +379,9 @@ def _cron_part_problem(index: int, part: str) -> str:
         elif end.isdigit():
             bounds.append(int(end))
         else:
-            return f"failed to parse int from {end}: strconv.Atoi: parsing {errors.quote(end)}: invalid syntax"
+            return (
+                f"failed to parse int from {end}: strconv.Atoi: parsing {errors.quote(end)}: invalid syntax"
+            )
     if bounds[0] < low:
         return f"beginning of range ({bounds[0]}) below minimum ({low}): {part}"
     if bounds[-1] > high:
@@ -357,7 +412,9 @@ def autoscaler(obj: Object) -> Errors:
     if maximum < 1:
         yield errors.invalid_value("spec.maxReplicas", maximum, "must be greater than 0")
     if minimum is not None and maximum < minimum:
-        yield errors.invalid_value("spec.maxReplicas", maximum, "must be greater than or equal to `minReplicas`")
+        yield errors.invalid_value(
+            "spec.maxReplicas", maximum, "must be greater than or equal to `minReplicas`"
+        )
     target = spec.get("scaleTargetRef") or {}
     for key in ("kind", "name"):
         if not target.get(key):
