@@ -17,6 +17,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from store.component import logs
@@ -79,14 +80,34 @@ class RaftNode:
     # Life
 
     async def start(self) -> None:
-        """Load what is on the disk, listen, and take part. Raises StorageError, OSError."""
-        if self._config.data_dir is not None and self._given_transport is None:
+        """Load what is on the disk, listen, and take part. Raises StorageError, OSError, leaving nothing open."""
+        if self._given_transport is None:
             self._lock = lock_directory(self._config.data_dir)
+        try:
+            await self._begin()
+        except BaseException:
+            self._unlock()
+            raise
+
+    async def _begin(self) -> None:
         self._storage = open_storage(self._config, self.disk)
-        if self._storage.snapshot is not None:
-            self._machine.restore(self._storage.snapshots.chunks(self._storage.snapshot))
-        self.transport = self._given_transport or self._make_transport(self._storage)
-        self._replica = Replica(
+        try:
+            if self._storage.snapshot is not None:
+                self._machine.restore(self._storage.snapshots.chunks(self._storage.snapshot))
+            self.transport = self._given_transport or self._make_transport(self._storage)
+            self._replica = self._make_replica()
+            self._members_changed(self._replica.membership)
+            await self.transport.start(self._replica)
+        except BaseException:
+            self._storage.log.wal.close()
+            raise
+        self._tasks = [asyncio.ensure_future(self._run())]
+        if self._config.advertise_client_urls:
+            self._tasks.append(asyncio.ensure_future(self._publish()))
+        self._wake.set()
+
+    def _make_replica(self) -> Replica:
+        replica = Replica(
             self._config,
             self._storage,
             self._machine,
@@ -95,21 +116,23 @@ class RaftNode:
             self._rng,
             self._wake.set,
         )
-        self._replica.on_leadership = self._leadership
-        self._replica.on_members = self._members_changed
-        self._members_changed(self._replica.membership)
-        await self.transport.start(self._replica)
-        self._tasks = [asyncio.ensure_future(self._run())]
-        if self._config.advertise_client_urls:
-            self._tasks.append(asyncio.ensure_future(self._publish()))
-        self._wake.set()
+        replica.on_leadership = self._leadership
+        replica.on_members = self._members_changed
+        return replica
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     async def stop(self) -> None:
         if self._stopping:
             await self._stopped.wait()
             return
-        if self._failure is None:
-            await self._hand_over_and_drain()
+        if self._failure is None and not self._tasks[0].done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S + self._config.election_timeout_s):
+                    await self._hand_over_and_drain()
         self._stopping = True
         self._wake.set()
         for task in self._tasks[1:]:
@@ -122,9 +145,7 @@ class RaftNode:
         if self._failure is None:
             self._replica.abandon(Stopped("the member is stopping"), OutcomeUnknown("the member is stopping"))
         self._replica.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._unlock()
         self._stopped.set()
 
     async def wait_stopped(self) -> BaseException | None:

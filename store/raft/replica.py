@@ -341,7 +341,7 @@ class Replica:
         if self._transfer is None:
             return
         to, deadline, told = self._transfer
-        if not self.core.is_leader or now > deadline or to not in self.core.peers:
+        if not self.core.is_leader or now > deadline or to not in self._connected:
             self._transfer = None
             self.requests.on_hold = False
         elif not told and self.core.match(to) == self._log.last_index:

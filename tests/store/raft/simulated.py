@@ -141,6 +141,8 @@ class SimulatedCluster:
         self.name_of[ident(name)] = name
         member = SimulatedMember(self, name, disk or MemoryDisk(), **settings)
         self.members[name] = member
+        for link in [each for each in self.queues if name in each]:
+            self.queues[link].clear()  # old connections
         for other in self.members.values():
             if other is not member:
                 other.replica.on_connected(member.id)
@@ -148,9 +150,10 @@ class SimulatedCluster:
         return member
 
     def kill(self, name: str, torn_bytes: int | None = 0) -> MemoryDisk:
-        """Power off: what was not synced is gone; the others see the connections close."""
+        """Power off: what was not synced is gone; the others see the connections close. What it had sent may still
+        arrive, until it is booted again."""
         member = self.members.pop(name)
-        for link in [each for each in self.queues if name in each]:
+        for link in [each for each in self.queues if name == each[1]]:
             self.queues[link].clear()
         for other in self.members.values():
             other.replica.on_disconnected(member.id)
