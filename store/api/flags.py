@@ -150,6 +150,11 @@ def retention(args: argparse.Namespace) -> Retention:
 
 def check(args: argparse.Namespace) -> None:
     """What the types of the flags cannot say."""
+    if args.initial_cluster_state == "existing" and not data_dir(args).exists():
+        raise FatalError(
+            "--initial-cluster-state=existing: joining a running cluster is not supported yet; "
+            "start all members together with 'new'"
+        )
     for prefix in ("", "peer_"):
         for name in ("cert_file", "key_file", "trusted_ca_file"):
             if not getattr(args, prefix + name):

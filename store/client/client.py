@@ -52,8 +52,14 @@ class StoreClient:
     async def range(self, key: bytes, range_end: bytes = b"", **options: Any) -> t.RangeResponse:
         """Read one key or a range; the options are those of `types.RangeOp` (limit, revision, serializable,
         …)."""
-        request = codec.range_request(t.RangeOp(key, range_end, **options))
-        return codec.decode(codec.RangeBody, await self._read("/v3/kv/range", request)).public()
+        operation = t.RangeOp(key, range_end, **options)
+        body = await self._transport.call(
+            "/v3/kv/range",
+            codec.encode(codec.range_request(operation)),
+            idempotent=True,
+            needs_leader=not operation.serializable,
+        )
+        return codec.decode(codec.RangeBody, body).public()
 
     async def put(
         self,

@@ -15,20 +15,30 @@ import asyncio
 import random
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from store.client import codec
 from store.client.endpoints import ConnectFailed, Endpoint, Endpoints
 from store.client.errors import OutcomeUnknown, StoreError, TooManyRequests, Unavailable
 from store.client.http import ConnectionClosed, ConnectionLost, Response
 
+HEADERS = b"Content-Type: application/json\r\n"
 # etcd then refuses at once on a member that knows no leader, instead of letting the request wait
-HEADERS = b"Content-Type: application/json\r\nGrpc-Metadata-hasleader: true\r\n"
+LEADER_HEADERS = HEADERS + b"Grpc-Metadata-hasleader: true\r\n"
 
 MAX_IN_FLIGHT = 512  # calls of one client; more wait for their turn
 READ_ATTEMPT_S = 2.0  # a read that a member has not answered by then is asked of the next one
 SLOW_S = 0.5  # an endpoint that is silent this long is avoided by new requests
 BACKOFF_FIRST_S = 0.01  # between rounds of all endpoints; doubles, with jitter
 BACKOFF_LIMIT_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    path: str
+    body: bytes
+    headers: bytes
+    idempotent: bool
 
 
 class Transport:
@@ -39,12 +49,13 @@ class Transport:
         self._request_timeout_s = request_timeout_s
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
 
-    async def call(self, path: str, body: bytes, *, idempotent: bool) -> bytes:
+    async def call(self, path: str, body: bytes, *, idempotent: bool, needs_leader: bool = True) -> bytes:
         """POST to whichever member can answer; return the body of its answer."""
+        request = _Request(path, body, LEADER_HEADERS if needs_leader else HEADERS, idempotent)
         async with self._slots:
-            return await self._call(path, body, idempotent)
+            return await self._call(request)
 
-    async def _call(self, path: str, body: bytes, idempotent: bool) -> bytes:
+    async def _call(self, request: _Request) -> bytes:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._request_timeout_s
         failure: StoreError = Unavailable("no endpoint was tried")
@@ -53,13 +64,13 @@ class Transport:
             endpoint = self.endpoints.pick(now)
             patience_s = min(self.endpoints.patience_s(attempt), deadline - now)
             try:
-                return await self._attempt(endpoint, path, body, patience_s, deadline, idempotent)
+                return await self._attempt(endpoint, request, patience_s, deadline)
             except TooManyRequests:
                 raise
             except Unavailable as error:
                 failure = error
             except OutcomeUnknown as error:
-                if not idempotent:
+                if not request.idempotent:
                     raise
                 failure = error
             self._failed(endpoint, failure)
@@ -70,7 +81,7 @@ class Transport:
         raise failure
 
     async def _attempt(
-        self, endpoint: Endpoint, path: str, body: bytes, patience_s: float, deadline: float, idempotent: bool
+        self, endpoint: Endpoint, request: _Request, patience_s: float, deadline: float
     ) -> bytes:
         """One exchange with one endpoint; Unavailable when nothing can have been applied."""
         loop = asyncio.get_running_loop()
@@ -79,12 +90,12 @@ class Transport:
         except ConnectFailed as error:
             raise Unavailable(str(error)) from error
         limit = deadline
-        if idempotent and len(self.endpoints.all) > 1:
+        if request.idempotent and len(self.endpoints.all) > 1:
             limit = min(deadline, loop.time() + READ_ATTEMPT_S)
         slow = loop.call_later(SLOW_S, self._mark_slow, endpoint)
         try:
             async with asyncio.timeout_at(limit):
-                response = await connection.request("POST", path, body, HEADERS)
+                response = await connection.request("POST", request.path, request.body, request.headers)
         except ConnectionClosed as error:
             raise Unavailable(f"{endpoint.url}: connection closed") from error
         except ConnectionLost as error:

@@ -18,7 +18,7 @@ from store.client import codec
 from store.client.endpoints import ConnectFailed, Endpoint
 from store.client.errors import Compacted, InvalidArgument, PermissionDenied, StoreError, Unavailable
 from store.client.http import ConnectionClosed, LineStream
-from store.client.transport import HEADERS, Transport, is_duplex
+from store.client.transport import LEADER_HEADERS, Transport, is_duplex
 from store.client.types import Event, WatchResponse
 
 SILENCE_S = 2.0
@@ -97,7 +97,9 @@ class Watch:
             connection.close()
             return
         request = codec.encode({"create_request": self._create_request()}) + b"\n"
-        self._stream = connection.open_stream("/v3/watch", request, HEADERS, keep_sending=endpoint.duplex)
+        self._stream = connection.open_stream(
+            "/v3/watch", request, LEADER_HEADERS, keep_sending=endpoint.duplex
+        )
 
     def _create_request(self) -> dict[str, object]:
         request: dict[str, object] = {"key": codec.b64(self._key)}

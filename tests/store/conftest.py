@@ -145,12 +145,20 @@ class BalsaMember:
             *("--peer-trusted-ca-file", str(tls.ca)),
         ]
         self.flags: list[str] = []
+        self.pass_fds: tuple[int, ...] = ()
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "store.api", *self._argv, *self.flags, stdout=log, stderr=log
+                sys.executable,
+                "-m",
+                "store.api",
+                *self._argv,
+                *self.flags,
+                stdout=log,
+                stderr=log,
+                pass_fds=self.pass_fds,
             )
 
     async def kill(self) -> None:
