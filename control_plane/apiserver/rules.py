@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from control_plane.api import defaults, errors
+from control_plane.api import defaults, errors, validation
 from control_plane.api.errors import FieldError
 from control_plane.api.registry import Resource
 from control_plane.api.strategy import Strategy, strategy_for
@@ -41,11 +41,12 @@ def prepare_for_update(ctx: Context, new: Object, old: Object) -> None:
 
 
 def validate_create(ctx: Context, obj: Object) -> Sequence[FieldError]:
-    return []
+    return validation.validate_create(ctx.stored_resource, obj)
 
 
 def validate_update(ctx: Context, new: Object, old: Object) -> Sequence[FieldError]:
-    return []
+    subresource = "" if ctx.info.subresource == "scale" else ctx.info.subresource
+    return validation.validate_update(ctx.stored_resource, new, old, subresource)
 
 
 def warnings(ctx: Context, obj: Object, old: Object | None = None) -> Sequence[str]:

@@ -9,7 +9,6 @@ The store is a real etcd where there is one; `BALSA_TEST_STORE=balsa` takes one 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -27,7 +26,6 @@ from typing import Any
 from certs import serviceaccount, tls
 from certs.ca import CertificateAuthority
 from certs.kubeconfig import KubeConfig
-from store.client.client import StoreClient
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
@@ -181,15 +179,13 @@ class Harness:
         self.store_process.send_signal(signal.SIGCONT)
 
     def compact(self, revision: int) -> None:
-        async def run() -> None:
-            pki = self.directory / "pki"
-            context = tls.client_context(
-                pki / "store-ca.crt", pki / "store-client.crt", pki / "store-client.key"
-            )
-            async with StoreClient([self.endpoints], context) as client:
-                await client.compact(revision)
-
-        asyncio.run(run())
+        pki = self.directory / "pki"
+        context = tls.client_context(pki / "store-ca.crt", pki / "store-client.crt", pki / "store-client.key")
+        host = self.endpoints.removeprefix("https://")
+        connection = HTTPSConnection(host, timeout=10, context=context)
+        connection.request("POST", "/v3/kv/compaction", json.dumps({"revision": str(revision)}))
+        assert connection.getresponse().status == 200
+        connection.close()
 
     # --- asking
 

@@ -1,4 +1,4 @@
-"""The API as real kubectl binaries use it: the oldest and the newest on this machine, without any node or controller."""
+"""The API as real kubectl binaries use it, the oldest and the newest on this machine; no node, no controller."""
 
 from __future__ import annotations
 
