@@ -25,8 +25,8 @@ UPLINK = "eth0"
 SCOPE_HOST = 254
 TABLE_LOCAL = 255
 POD_SYSCTLS = {  # as containerd 2 sets them: a pod's network is its own, so any port is anyone's in it
-    "net/ipv4/ip_unprivileged_port_start": "0",
-    "net/ipv4/ping_group_range": "0 2147483647",
+    "net/ipv4/ip_unprivileged_port_start": ("0",),
+    "net/ipv4/ping_group_range": ("0 2147483647", "0 0"),  # in a user namespace there is one group
 }
 
 
@@ -44,9 +44,16 @@ def _index(ip: Any, name: str) -> int | None:
     return int(found[0]) if found else None
 
 
-def _sysctl(name: str, value: str) -> None:
-    """/proc/sys/net shows the namespace of the thread that opens it."""
-    Path("/proc/sys", name).write_text(value)
+def _sysctl(name: str, *values: str) -> None:
+    """The first value that the kernel takes. /proc/sys/net shows the namespace of the thread that opens it."""
+    for value in values:
+        try:
+            Path("/proc/sys", name).write_text(value)
+        except OSError as error:
+            if error.errno != errno.EINVAL or value == values[-1]:
+                raise
+        else:
+            return
 
 
 def _up(ip: Any, name: str) -> int:
@@ -121,8 +128,8 @@ def set_up_pod(address: ipaddress.IPv4Interface, gateway: str) -> None:
         with _existing_is_fine():
             ip.addr("add", index=uplink, address=str(address.ip), prefixlen=address.network.prefixlen)
         ip.route("replace", dst="0.0.0.0/0", gateway=gateway)
-    for name, value in POD_SYSCTLS.items():
-        _sysctl(name, value)
+    for name, values in POD_SYSCTLS.items():
+        _sysctl(name, *values)
 
 
 def make_local(cidr: str) -> None:

@@ -94,6 +94,7 @@ class _Side(asyncio.Protocol):
         self._owner = owner
         self._other: _Side | None = None
         self._transport: asyncio.Transport | None = None
+        self._early = b""  # what came before the other side was there
         self._eof = False
         self.closed = False
         self.peer_address = ""
@@ -102,11 +103,20 @@ class _Side(asyncio.Protocol):
         """Start copying, both ways."""
         self._other, other._other = other, self
         for side in (self, other):
-            if side._transport is not None and not side.closed:
-                side._transport.resume_reading()
+            side._begin()
         if self.closed or other.closed:
             self._other_is_gone()
             other._other_is_gone()
+
+    def _begin(self) -> None:
+        if self._transport is None or self.closed:
+            return
+        self._transport.resume_reading()
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
+        if self._eof:
+            self.eof_received()
 
     def abort(self) -> None:
         """Close with a reset, as a port without a listener answers."""
@@ -129,7 +139,11 @@ class _Side(asyncio.Protocol):
             self._owner.accepted(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._other is not None and self._other._transport is not None:
+        if self._other is None:  # loops differ in when pausing takes effect
+            self._early += data
+            assert self._transport is not None
+            self._transport.pause_reading()
+        elif self._other._transport is not None and not self._other.closed:
             self._other._transport.write(data)
 
     def eof_received(self) -> bool:

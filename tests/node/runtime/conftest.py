@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from node.runtime.process.runtime import ProcessRuntime
 from tests.node.runtime.pods import NoNetwork, Pods
@@ -37,3 +39,10 @@ def isolated(runtime: ProcessRuntime) -> None:
 
 def pytest_report_header() -> str:
     return f"user: {os.getuid()}, user namespace: {Path('/proc/self/ns/user').readlink()}"
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], Any]]:
+    """The loop of the agent."""
+    return {"uvloop": uvloop.new_event_loop}
