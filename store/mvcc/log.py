@@ -61,10 +61,9 @@ class RevisionLog:
         position = bisect_right(self._records, revision, key=_mod_revision)
         return self._hashes[position - 1] if position else self._base_hash
 
-    def trim(self, revision: int) -> None:
-        """Forget the changes before `revision`."""
-        position = self.position(revision)
-        if position:
-            self._base_hash = self._hashes[position - 1]
-            del self._records[:position]
-            del self._hashes[:position]
+    def drop_first(self, count: int) -> None:
+        """Forget the oldest changes; `count` must end at the end of a revision."""
+        if count:
+            self._base_hash = self._hashes[count - 1]
+            del self._records[:count]
+            del self._hashes[:count]

@@ -14,7 +14,6 @@ The end carries the number of records, so that a snapshot that lost its tail is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -26,8 +25,8 @@ from store.mvcc.store import MvccStore
 from store.mvcc.txn import Leases
 
 FORMAT = 1
-CHUNK_BYTES = 512 * 1024  # a chunk ends after the record that reaches it
-CHUNK_RECORDS = 2000
+CHUNK_BYTES = 512 * 1024  # of records in one chunk, unless a single one is longer
+CHUNK_RECORDS = 2000  # looked at for one chunk
 
 
 class Damaged(Exception):
@@ -100,29 +99,29 @@ class MvccView:
             self.close()
 
     def _base(self) -> Iterator[list[Record]]:
+        """In pieces of so many keys looked at; a piece may be empty, so that none takes long."""
         after: bytes | None = None
-        while records := _some(self._store.index.records_before(self._header.log_start, after)):
-            after = records[-1].key
-            yield records
+        more = self._header.compact_revision > 0
+        while more:
+            records, after = self._store.index.records_before(self._header.log_start, after, CHUNK_RECORDS)
+            more = after is not None
+            yield from _pieces(records)
 
     def _log(self) -> Iterator[list[Record]]:
-        position = 0
-        while position < self._log_length:
+        for position in range(0, self._log_length, CHUNK_RECORDS):
             limit = min(CHUNK_RECORDS, self._log_length - position)
-            records = _some(iter(self._store.log.slice(position, limit)))
-            position += len(records)
-            yield records
+            yield from _pieces(self._store.log.slice(position, limit))
 
 
-def _some(records: Iterator[Record]) -> list[Record]:
-    taken: list[Record] = []
-    size = 0
-    for record in islice(records, CHUNK_RECORDS):
-        taken.append(record)
+def _pieces(records: list[Record]) -> Iterator[list[Record]]:
+    """Cut where a chunk would become too long; a single long record travels alone."""
+    start = size = 0
+    for position, record in enumerate(records):
+        if size and size + len(record.value) > CHUNK_BYTES:
+            yield records[start:position]
+            start, size = position, 0
         size += record_size_bytes(record)
-        if size >= CHUNK_BYTES:
-            break
-    return taken
+    yield records[start:]
 
 
 def load(chunks: Iterable[bytes], leases: Leases) -> MvccStore:

@@ -54,7 +54,6 @@ class MvccStore:
         self.log = RevisionLog()
         self.leases = leases
         self.pins = 0  # snapshot views in progress: nothing is released meanwhile
-        self._released_to = 0  # position in the log up to which the running release has come
         self._events: list[Event] = []
 
     def take_events(self) -> list[Event]:
@@ -126,20 +125,19 @@ class MvccStore:
     # -- memory --
 
     def release_some(self, limit: int) -> bool:
-        """Free up to `limit` compacted changes; False when there is nothing (more) to do."""
+        """Free about `limit` compacted changes, whole revisions; False when there is nothing (more) to do.
+
+        The changes of the compact revision itself stay in the log: a watch may start there.
+        """
         if self.pins:
             return False
         end = self.log.position(self.compact_revision)
-        # the changes of the compact revision itself stay in the log: a watch may start there
-        batch = self.log.slice(self._released_to, min(limit, end - self._released_to))
-        if not batch:
+        if end == 0:
             return False
+        batch = self.log.slice(0, end) if end <= limit else self.log.whole_revisions(0, limit)
         for key in {record.key for record in batch}:
             self.size_bytes -= self.index.compact(key, self.compact_revision)
-        self._released_to += len(batch)
-        if self._released_to == end:
-            self.log.trim(self.compact_revision)
-            self._released_to = 0
+        self.log.drop_first(len(batch))
         return True
 
     # -- execution --
