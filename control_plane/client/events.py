@@ -27,7 +27,7 @@ NORMAL: Literal["Normal"] = "Normal"
 WARNING: Literal["Warning"] = "Warning"
 
 WRITERS = 4
-MAX_QUEUED = 1000  # per recorder
+MAX_QUEUED = 4000  # per recorder: about 4 MiB
 MAX_TRIES = 12
 MAX_RETRY_DELAY_S = 10.0
 MAX_MESSAGE_CHARS = 1024  # the API's limit

@@ -99,6 +99,7 @@ class Informer:
         self._store = Indexer()
         self._handlers: list[_Handler] = []
         self._synced = asyncio.Event()
+        self._complaint = ""
         self._list_version = "0"  # of the next list: "0" is any, from the server's cache
 
     # ---- what users see
@@ -169,7 +170,7 @@ class Informer:
             except StatusError as error:
                 self._refused(error)
             except ConnectionFailed as error:
-                log.warning("list failed", resource=str(self.gvr), error=str(error))
+                self._complain("list failed", str(error))
             await self._client.clock.sleep(backoff.next_s())
 
     def _refused(self, error: StatusError) -> None:
@@ -178,7 +179,13 @@ class Informer:
             self._list_version = ""
             log.info("listing again", resource=str(self.gvr), why=error.message)
         else:
-            log.warning("list or watch refused", resource=str(self.gvr), code=error.code, error=error.message)
+            self._complain("list or watch refused", error.message)
+
+    def _complain(self, what: str, why: str) -> None:
+        """Once for each reason: while a server starts, everybody is refused for a moment."""
+        level = log.debug if why == self._complaint else log.warning
+        self._complaint = why
+        level(what, resource=str(self.gvr), error=why)
 
     async def _list(self) -> None:
         items: Objects = []
@@ -197,6 +204,7 @@ class Informer:
             page_token = page.continue_token
             if not page_token:
                 break
+        self._complaint = ""
         await self._replace(items)
         self._query.resource_version = self._list_version = page.resource_version
         self._synced.set()

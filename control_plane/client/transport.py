@@ -97,7 +97,7 @@ class HttpTransport:
 
     def __init__(self, server: str, ssl_context: ssl.SSLContext | None, token: TokenSource) -> None:
         self._server = server.rstrip("/")
-        self._ssl = ssl_context
+        self.ssl_context = ssl_context
         self._token = token
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(MAX_REQUESTS_IN_FLIGHT)
@@ -157,7 +157,9 @@ class HttpTransport:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                limit=0, ssl=self._ssl if self._ssl is not None else True, keepalive_timeout=KEEP_ALIVE_S
+                limit=0,
+                ssl=self.ssl_context if self.ssl_context is not None else True,
+                keepalive_timeout=KEEP_ALIVE_S,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True

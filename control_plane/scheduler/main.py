@@ -16,8 +16,10 @@ from certs import tls
 from certs.errors import CertsError
 from certs.kubeconfig import KubeConfig
 from control_plane.client.client import Client
+from control_plane.client.errors import LeadershipLost
 from control_plane.client.leader_election import LeaderElector
 from control_plane.client.leader_flags import add_leader_flags, elector_from
+from control_plane.client.renewal import keep_renewed
 from control_plane.scheduler import config as configuration
 from control_plane.scheduler.config import ConfigError, SchedulerConfig
 from control_plane.scheduler.framework.profile import Profile
@@ -62,13 +64,14 @@ async def run(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         if server is not None:
             await server.start()
         sync = asyncio.create_task(scheduler.sync(), name="sync")
+        renewal = asyncio.create_task(keep_renewed(client, args.kubeconfig or config.kubeconfig))
         leading = asyncio.create_task(_lead(scheduler, elector), name="leading")
         try:
             await lifecycle.until_stopped(leading)
         finally:
-            for task in (leading, sync):
+            for task in (leading, sync, renewal):
                 task.cancel()
-            await asyncio.gather(leading, sync, return_exceptions=True)
+            await asyncio.gather(leading, sync, renewal, return_exceptions=True)
             await scheduler.informers.stop()
             if server is not None:
                 await server.stop()
@@ -77,8 +80,11 @@ async def run(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
 async def _lead(scheduler: Scheduler, elector: LeaderElector | None) -> None:
     if elector is None:
         await scheduler.run()
-    else:
+        return
+    try:
         await elector.run(scheduler.run)
+    except LeadershipLost as error:
+        raise FatalError(f"{error}; another candidate goes on") from error
 
 
 def _config(args: argparse.Namespace) -> SchedulerConfig:

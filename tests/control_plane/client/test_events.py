@@ -96,13 +96,13 @@ async def test_a_silent_server_is_tried_again_and_a_refusal_is_not() -> None:
 
 async def test_the_queue_is_bounded() -> None:
     world = World()
-    for number in range(3000):
+    for number in range(6000):
         pod = {"kind": "Pod", "metadata": {"name": f"p{number}", "namespace": "ns", "uid": str(number)}}
         world.recorder.event(pod, NORMAL, "A", "x")
     assert world.recorder.dropped >= 2000
     closing = asyncio.ensure_future(world.recorder.close())
     await closing
-    assert len(world.stored()) == 3000 - world.recorder.dropped
+    assert len(world.stored()) == 6000 - world.recorder.dropped
 
 
 def event(message: str, reason: str = "R", name: str = "p", uid: str = "u") -> dict[str, Any]:
