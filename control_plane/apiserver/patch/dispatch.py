@@ -31,7 +31,8 @@ def media_type(content_type: str) -> str:
 
 
 def apply_patch(content_type: str, body: bytes, current: Object, schema: PatchSchema | None) -> Object:
-    """The current object with the patch applied; `current` stays as it was.
+    """The current object with the patch applied; `current` stays as it was, and the result shares nothing
+    with it.
 
     `schema` is the object's, or None for a custom resource, which takes no strategic merge patch. Raises
     StatusError: 415 for a type that is not served, 400 for a malformed patch, 422 for one that does not
@@ -50,7 +51,8 @@ def apply_patch(content_type: str, body: bytes, current: Object, schema: PatchSc
         raise api_errors.bad_request("invalid JSON patch: exceeded max depth") from error
     if not isinstance(patched, dict):
         raise _status(PatchDoesNotApply("the patched document is not an object"))
-    return patched
+    unshared: Object = orjson.loads(orjson.dumps(patched))  # callers go on to change it
+    return unshared
 
 
 def _parse(body: bytes) -> Any:

@@ -63,3 +63,10 @@ def test_a_custom_resource_takes_no_strategic_merge_patch() -> None:
         "the body of the request was in an unknown format - accepted media types include: "
         "application/json-patch+json, application/merge-patch+json"
     )
+
+
+@pytest.mark.parametrize("content_type", [MERGE_PATCH, STRATEGIC_MERGE_PATCH])
+def test_the_result_shares_nothing_with_the_current_object(content_type: str) -> None:
+    result = apply_patch(content_type, b'{"name":"y"}', CURRENT, ITEM)
+    result["keyed"][0]["value"] = "changed"
+    assert CURRENT["keyed"] == [{"name": "a", "value": "1"}]
