@@ -6,7 +6,15 @@
 from store.raft.config import Join, Limits, RaftConfig
 from store.raft.disk import DiskFaults, FaultyDisk
 from store.raft.engine import RaftNode
-from store.raft.errors import Corrupted, DataDirLocked, DiskFailed, ProtocolError, StorageError, WrongMember
+from store.raft.errors import (
+    CannotJoin,
+    Corrupted,
+    DataDirLocked,
+    DiskFailed,
+    ProtocolError,
+    StorageError,
+    WrongMember,
+)
 from store.raft.interface import (
     Engine,
     Member,
@@ -27,6 +35,7 @@ from store.raft.membership import cluster_id, member_id
 from store.raft.transport import PartitionFaults
 
 __all__ = [
+    "CannotJoin",
     "Corrupted",
     "DataDirLocked",
     "DiskFailed",

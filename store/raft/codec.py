@@ -119,6 +119,9 @@ _TABLE: Sequence[tuple[str, tuple[tuple[str, Check], ...]]] = (
     ("propose_change", (("term", _number), ("session", _number), ("number", _number), ("change", _data))),
     ("read_request", (("term", _number), ("number", _number))),
     ("read_reply", (("term", _number), ("number", _number), ("index", _number))),
+    # instead of a greeting: who wants to join asks who is there
+    ("members_request", (("version", _number),)),
+    ("members_reply", (("cluster_id", _number), ("members", _data))),
 )
 
 _NUMBERS = {name: number for number, (name, _) in enumerate(_TABLE)}

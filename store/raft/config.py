@@ -70,8 +70,10 @@ class RaftConfig:
     initial_members: Mapping[str, Sequence[str]]
     """Name → peer URLs of every member, this one included. Counts on the first start only."""
     cluster_token: str = "etcd-cluster"  # noqa: S105  # etcd's default; names a cluster, opens nothing
+    existing: bool = False
+    """`--initial-cluster-state existing`: with an empty data directory, ask the other members who is there."""
     join: Join | None = None
-    """Set instead of a first start (`--initial-cluster-state existing`)."""
+    """What they answered; found out by the engine unless it is given."""
     listen_urls: Sequence[str] = ()
     """Where to listen for peers; this member's peer URLs when empty."""
     listen_sockets: Sequence[socket.socket] = ()

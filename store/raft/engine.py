@@ -18,10 +18,12 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from store.component import logs
 from store.raft.config import RaftConfig
+from store.raft.discovery import discover
 from store.raft.disk import Disk, FaultyDisk
 from store.raft.interface import (
     Member,
@@ -35,7 +37,7 @@ from store.raft.interface import (
 )
 from store.raft.membership import Change, Membership, Operation
 from store.raft.replica import Replica
-from store.raft.storage import Storage, lock_directory, open_storage
+from store.raft.storage import Storage, has_log, lock_directory, open_storage
 from store.raft.transport import PeerTransport, Transport
 
 SLOW_SYNC_S = 0.004
@@ -90,6 +92,8 @@ class RaftNode:
             raise
 
     async def _begin(self) -> None:
+        if self._config.existing and self._config.join is None and not has_log(self._config, self.disk):
+            self._config = replace(self._config, join=await discover(self._config))
         self._storage = open_storage(self._config, self.disk)
         try:
             if self._storage.snapshot is not None:

@@ -3,6 +3,7 @@
 StorageError               the member cannot start, or must stop
 ├── Corrupted              a file is damaged where no crash can have damaged it; the text says file and offset
 ├── WrongMember            the data directory belongs to another member or cluster
+├── CannotJoin             no member of the running cluster answered
 ├── DataDirLocked          another process uses the data directory
 └── DiskFailed             a write or sync failed; what was not acknowledged may be lost, so the member stops
 ProtocolError              a peer sent what no member sends; its connection is closed
@@ -22,6 +23,9 @@ class Corrupted(StorageError):
 
 
 class WrongMember(StorageError): ...
+
+
+class CannotJoin(StorageError): ...
 
 
 class DataDirLocked(StorageError): ...

@@ -143,7 +143,10 @@ class Requests:
             if reached < PROMOTION_READY * self._core.log.last_index:
                 return "can only promote a learner member which is in sync with leader"
         active = len((connected | {self._electorate.member_id}) & after.voters)
-        if change.operation in (Operation.REMOVE, Operation.PROMOTE) and active < len(after.voters) // 2 + 1:
+        shifts = change.operation in (Operation.REMOVE, Operation.PROMOTE) or (
+            change.operation is Operation.ADD and not member.is_learner and len(membership.voters) > 1
+        )  # the second voter of a single one cannot have started yet
+        if shifts and active < len(after.voters) // 2 + 1:
             return "re-configuration failed due to not enough started members"
         return None
 

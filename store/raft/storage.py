@@ -94,12 +94,28 @@ def _first_metadata(config: RaftConfig) -> bytes:
     if config.join is not None:
         cluster = config.join.cluster_id
         membership = Membership({each.id: each for each in config.join.members})
-        known = membership.by_name(config.name)
-        if known is None:
-            raise WrongMember(f"the cluster has no member named {config.name!r}: add it first")
-        identifier = known.id
+        identifier = _own_id(config, membership)
     packed: bytes = msgpack.packb((cluster, identifier, config.name, membership.pack()))
     return packed
+
+
+def _own_id(config: RaftConfig, membership: Membership) -> int:
+    """By name; a member that was added and never started is known by its peer URLs only."""
+    named = membership.by_name(config.name)
+    if named is not None:
+        return named.id
+    urls = set(config.initial_members[config.name])
+    for member in membership.members.values():
+        if not member.name and urls == set(member.peer_urls):
+            return member.id
+    raise WrongMember(
+        f"the cluster has no member {config.name!r} with peer URLs {sorted(urls)}: add it first"
+    )
+
+
+def has_log(config: RaftConfig, disk: Disk) -> bool:
+    """Whether the member has been started before."""
+    return Wal.exists(disk, config.data_dir / "member" / "wal")
 
 
 def _identity(config: RaftConfig, metadata: bytes) -> tuple[int, int, Membership]:

@@ -15,13 +15,17 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+
+import msgpack
 
 from store.component import logs
 from store.raft.codec import LENGTH, PROTOCOL_VERSION, FrameReader, Message, decode, encode
 from store.raft.errors import ProtocolError
 from store.raft.interface import Member
+from store.raft.membership import Membership
 
 DIAL_TIMEOUT_S = 3.0
 REDIAL_S = 0.1
@@ -166,7 +170,7 @@ class PeerTransport:
         loop = asyncio.get_running_loop()
         places: list[dict[str, Any]] = [{"sock": each} for each in self._listen_sockets]
         if not places:
-            places = [dict(zip(("host", "port"), _address(url), strict=True)) for url in self._listen_urls]
+            places = [dict(zip(("host", "port"), address(url), strict=True)) for url in self._listen_urls]
         for place in places:
             server = await loop.create_server(
                 lambda: _Link(self), ssl=self._server_tls, ssl_handshake_timeout=GREETING_TIMEOUT_S, **place
@@ -248,7 +252,7 @@ class PeerTransport:
             await asyncio.sleep(REDIAL_S)
 
     async def _dial(self, url: str) -> _Link:
-        host, port = _address(url)
+        host, port = address(url)
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(DIAL_TIMEOUT_S):
             _, link = await loop.create_connection(
@@ -272,6 +276,9 @@ class PeerTransport:
 
     def _introduce(self, link: _Link, message: Message) -> None:
         """A greeting: from now on the connection speaks for a member. Raises ProtocolError."""
+        if message["type"] == "members_request":
+            self._tell_members(link)
+            return
         name = link.common_name()
         if message["type"] != "hello" or message["version"] != PROTOCOL_VERSION:
             raise ProtocolError(f"{message['type']} instead of a greeting of version {PROTOCOL_VERSION}")
@@ -282,10 +289,10 @@ class PeerTransport:
         member = self._members.get(message["member_id"])
         if member is None or member.id == self._member_id:
             raise ProtocolError(f"{message['member_id']:x} is not another member of this cluster")
-        if member.name != name:
+        if (member.name or name) != name or self._is_anothers(name, member.id):
             raise ProtocolError(f"the certificate says {name!r}, but member {member.id:x} is {member.name!r}")
         link.greeted()
-        link.peer = member
+        link.peer = replace(member, name=name)  # a member that was added and never started has no name yet
         self._strangers.discard(link)
         old = self._links.pop(member.id, None)
         if old is not None:
@@ -294,6 +301,16 @@ class PeerTransport:
         self._links[member.id] = link
         if self._receiver is not None:
             self._receiver.on_connected(member.id)
+
+    def _tell_members(self, link: _Link) -> None:
+        """The store's CA vouches for who asks; it wants to join and will greet once it knows whom."""
+        members: bytes = msgpack.packb(Membership(self._members).pack())
+        reply = {"type": "members_reply", "cluster_id": self._cluster_id, "members": members}
+        assert link.transport is not None
+        link.transport.write(encode(reply))
+
+    def _is_anothers(self, name: str, member_id: int) -> bool:
+        return any(each.name == name and each.id != member_id for each in self._members.values())
 
     def _deliver(self, peer: Member, message: Message) -> None:
         if self._receiver is not None and peer.name not in self.faults.dropped_from:
@@ -310,7 +327,7 @@ class PeerTransport:
             self._receiver.on_disconnected(peer)
 
 
-def _address(url: str) -> tuple[str, int]:
+def address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     if parts.hostname is None or parts.port is None:
         raise ValueError(f"{url!r} is not a URL with host and port")

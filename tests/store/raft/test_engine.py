@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from store.raft import NotLeader, ReadTimeout
-from tests.store.raft.cluster import Cluster, eventually
+from store.raft import Member, NotLeader, RaftNode, ReadTimeout
+from tests.store.raft.cluster import Cluster, eventually, free_port
 
 
 async def test_every_member_takes_proposals_and_answers_from_its_own_state(cluster: Cluster) -> None:
@@ -74,3 +74,35 @@ async def test_leadership_is_announced_after_the_first_own_entry_and_on_loss(clu
     await eventually(lambda: len(heard) == 2, "both callbacks")
     assert sorted(heard) == [False, True]
     assert await cluster.leader() is follower
+
+
+@pytest.mark.parametrize("history", [3, 120], ids=["by log", "by snapshot"])
+async def test_a_fourth_member_is_added_as_learner_joins_and_is_promoted(
+    cluster: Cluster, history: int
+) -> None:
+    cluster.settings = {"snapshot_count": 50, "catch_up_entries": 5}
+    await cluster.start()
+    leader = await cluster.leader()
+    for number in range(history):
+        await leader.propose(b"%d" % number)
+    cluster.urls["d"] = [f"https://127.0.0.1:{free_port()}"]
+    # as `etcdctl member add` does it: the name is not known until the member starts
+    await leader.add_member(Member(77, "", tuple(cluster.urls["d"]), (), is_learner=True))
+    await cluster.start("d", existing=True, advertise_client_urls=["https://d:1"])
+    node = cluster.nodes["d"]
+    assert len(await cluster.converged()) == history
+    assert node.status().role == "learner"
+    await eventually(lambda: _member(leader, 77).client_urls, "it says where its clients reach it")
+    assert _member(leader, 77).name == "d"
+    assert await node.propose(b"through the learner") == history + 1
+    await leader.promote_member(77)
+    await eventually(lambda: node.status().role == "follower", "it votes")
+    await cluster.stop("d")
+    await cluster.start("d")
+    assert (await cluster.converged())[-1] == b"through the learner"
+    await leader.remove_member(77)
+    assert len(leader.status().members) == 3
+
+
+def _member(node: RaftNode, member_id: int) -> Member:
+    return next(each for each in node.status().members if each.id == member_id)

@@ -139,3 +139,45 @@ def test_members_are_remembered_across_restarts_and_snapshots() -> None:
     cluster.run(3)
     assert again.replica.membership.members[ident("B")].peer_urls == ("https://elsewhere:2380",)
     assert published.done
+
+
+def test_a_change_that_would_cost_the_quorum_is_refused() -> None:
+    cluster = SimulatedCluster("ABC")
+    a = cluster.elect("A")
+    cluster.kill("C")
+    cluster.run(0.5)
+    for change in (Change(Operation.ADD, member("D")), Change(Operation.REMOVE, member("B"))):
+        outcome = a.change(change)
+        cluster.run(0.5)
+        assert "not enough started members" in str(outcome.error)
+    replaced = a.change(Change(Operation.REMOVE, member("C")))
+    cluster.run(0.5)
+    assert replaced.succeeded, "the dead one may go"
+
+
+def test_a_cluster_grows_from_one_to_three_and_back() -> None:
+    cluster = SimulatedCluster("A")
+    a = cluster.members["A"]
+    cluster.run(3, until=lambda: cluster.leader is a)
+    for name in "BC":
+        assert _succeeds(cluster, a, Change(Operation.ADD, member(name)))
+        join(cluster, name)
+        cluster.run(2)
+    assert len(a.replica.membership.voters) == 3
+    write = a.propose(b"x")
+    cluster.run(1)
+    assert write.succeeded
+    for name in "BC":
+        cluster.run(1)
+        assert _succeeds(cluster, a, Change(Operation.REMOVE, member(name)))
+        cluster.kill(name)
+    write = a.propose(b"y")
+    cluster.run(1)
+    assert write.succeeded
+    assert a.core.is_leader
+
+
+def _succeeds(cluster: SimulatedCluster, leader: SimulatedMember, change: Change) -> bool:
+    outcome = leader.change(change)
+    cluster.run(1)
+    return outcome.succeeded

@@ -173,6 +173,7 @@ class Chaos:
 
     def check(self) -> None:
         self.cluster.run(2)
+        self.cluster.run(20, until=self.recovered)  # what was lost is proposed again meanwhile
         members = list(self.cluster.members.values())
         held = members[0].machine
         assert all(each.machine.commands == held.commands for each in members), "members differ"
