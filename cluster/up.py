@@ -25,6 +25,7 @@ from cluster.spec import ClusterSpec
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
 LOG_TAIL_LINES = 5
+MIN_FREE_BYTES = 1024 * 1024
 
 
 def up(
@@ -88,8 +89,12 @@ def _prepare(home: Home, chosen: dict[str, Any]) -> ClusterSpec:
 
 def _explain(home: Home, error: OSError) -> ClusterError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ClusterError(f"no space is left for {home.root}; free some and try again")
+        return _no_space(home)
     return ClusterError(f"cannot write to {home.root}: {error.strerror or error}")
+
+
+def _no_space(home: Home) -> ClusterError:
+    return ClusterError(f"no space is left for {home.root}; free some and try again")
 
 
 def _fork_supervisor(home: Home, spec: ClusterSpec, lock: int, exec_: bool) -> int:
@@ -123,10 +128,17 @@ def _wait(home: Home, spec: ClusterSpec, supervisor: int, began: float, out: Tex
     except ConnectionError as error:
         raise StartFailed(f"the supervisor ended: {_log_tail(home, 'supervisor') or error}") from error
     except TimeoutError as error:
+        if _is_full(home):
+            raise _no_space(home) from error
         raise StartFailed(
             f"not ready after {START_TIMEOUT_S:.0f} s: {error}; the logs are in {home.logs}"
         ) from error
     return reached
+
+
+def _is_full(home: Home) -> bool:
+    status = os.statvfs(home.root)
+    return status.f_bavail * status.f_frsize < MIN_FREE_BYTES
 
 
 def _is_alive(pid: int) -> bool:
