@@ -17,7 +17,7 @@ import yaml
 
 from control_plane.api.errors import ApiError, quote
 
-MAX_YAML_ALIASES = 100  # uses of anchors; more is an attack, not a manifest
+MAX_YAML_NODES = 400_000  # once anchors are unfolded; more is an attack, not a manifest
 _KEY = re.compile(rb'"\s*:')
 
 
@@ -38,8 +38,7 @@ def parse_json(raw: bytes) -> tuple[Any, list[str]]:
 def parse_yaml(raw: bytes) -> tuple[Any, list[str]]:
     loader = _Loader(raw)
     try:
-        _refuse_bombs(raw)
-        value = loader.get_single_data()
+        value = _construct(loader, raw)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BodyError(f"error converting YAML to JSON: yaml: {_yaml_reason(error)}") from None
     finally:
@@ -47,13 +46,30 @@ def parse_yaml(raw: bytes) -> tuple[Any, list[str]]:
     return value, loader.duplicates
 
 
-def _refuse_bombs(raw: bytes) -> None:
-    """Aliases of aliases grow without bound. Counting asterisks is enough for nearly every manifest."""
-    if raw.count(b"*") <= MAX_YAML_ALIASES:
-        return
-    events = yaml.parse(raw, Loader=_Base)
-    if sum(isinstance(event, yaml.AliasEvent) for event in events) > MAX_YAML_ALIASES:
+def _construct(loader: _Loader, raw: bytes) -> Any:
+    """The document's value. Anchors are shared while they are read and unfold when they are written as
+    JSON, so that a few lines can stand for gigabytes: the unfolded size is bounded."""
+    node = loader.get_single_node()
+    if node is None:
+        return None
+    if b"&" in raw and _unfolded(node, {}) > MAX_YAML_NODES:
         raise ValueError("document contains excessive aliasing")
+    return loader.construct_document(node)
+
+
+def _unfolded(node: Any, sizes: dict[int, int]) -> int:
+    """How many nodes it is with every alias replaced by what it stands for."""
+    known = sizes.get(id(node))
+    if known is not None:
+        return known
+    sizes[id(node)] = MAX_YAML_NODES + 1  # while it is open: an anchor inside itself has no end
+    total = 1
+    if isinstance(node, yaml.MappingNode):
+        total += sum(_unfolded(key, sizes) + _unfolded(value, sizes) for key, value in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        total += sum(_unfolded(item, sizes) for item in node.value)
+    sizes[id(node)] = total
+    return total
 
 
 def _reason(raw: bytes, error: orjson.JSONDecodeError) -> str:

@@ -169,19 +169,30 @@ def test_duplicate_keys(raw: bytes, duplicates: list[str]) -> None:
     assert parse_json(raw)[1] == duplicates
 
 
+def test_yaml_anchors_are_unfolded() -> None:
+    assert parse_yaml(b"a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}")[0] == {
+        "a": {"b": 1},
+        "c": {"b": 1},
+        "d": {"b": 1, "e": 2},
+    }
+
+
 def test_yaml_is_json() -> None:
     value, problems = parse_yaml(b"a: 2020-01-01\n1: yes\na: x\n")
     assert value == {"a": "x", "1": True}
     assert problems == ['line 3: key "a" already set in map']
 
 
-BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-    b"%c: [%s]\n" % (i, b",".join([b"*a"] * 9)) for i in range(98, 115)
+BOMB = b"a0: &a0 [x, x]\n" + b"".join(
+    b"a%d: &a%d [*a%d, *a%d]\n" % (i, i, i - 1, i - 1) for i in range(1, 40)
 )
+ENDLESS = b"a: &a [*a]"
 
 
 @pytest.mark.parametrize(
-    "raw", [b"a: [", b"!!python/object:x {}", b"? [1]\n: 2", BOMB], ids=["open", "python", "key", "bomb"]
+    "raw",
+    [b"a: [", b"!!python/object:x {}", b"? [1]\n: 2", BOMB, ENDLESS],
+    ids=["open", "python", "key", "bomb", "endless"],
 )
 def test_yaml_refused(raw: bytes) -> None:
     with pytest.raises(BodyError):

@@ -1,0 +1,192 @@
+"""Discovery and OpenAPI: complete, consistent, cacheable. kubectl itself is asked in the end-to-end tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from control_plane.api import build, discovery
+from control_plane.api.openapi import documents, gnostic
+from control_plane.api.openapi.served import OpenAPI
+from control_plane.api.registry import Registry, Resource
+
+REGISTRY = Registry.builtin()
+GROUP_VERSIONS = [
+    (group, version) for group in ["", *REGISTRY.groups()] for version in REGISTRY.versions(group)
+]
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+    elif isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from references(item)
+
+
+def resolve(document: Any, reference: str) -> Any:
+    for step in reference.removeprefix("#/").split("/"):
+        document = document[step]
+    return document
+
+
+@pytest.mark.parametrize(("group", "version"), GROUP_VERSIONS, ids=lambda v: v or "core")
+def test_v3_documents_have_every_kind_path_and_reference(group: str, version: str) -> None:
+    served = OpenAPI().v3(documents.group_version_key(group, version))
+    assert served is not None
+    document = orjson.loads(served.body)
+    for reference in set(references(document)):
+        resolve(document, reference)
+    for resource in REGISTRY.of_group_version(group, version):
+        holder = "/namespaces/{namespace}" if resource.namespaced else ""
+        item = document["paths"][f"{resource.path}{holder}/{resource.resource}"]
+        gvks = [op["x-kubernetes-group-version-kind"] for op in item.values() if isinstance(op, dict)]
+        assert {"group": group, "version": version, "kind": resource.kind} in gvks
+
+
+def test_v2_resolves_and_operations_are_unique() -> None:
+    document = orjson.loads(OpenAPI().v2(protobuf=False).body)
+    for reference in set(references(document)):
+        resolve(document, reference)
+    ids = [
+        op["operationId"]
+        for path in document["paths"].values()
+        for op in path.values()
+        if isinstance(op, dict)
+    ]
+    assert len(ids) == len(set(ids))
+    assert document["definitions"]["io.k8s.apimachinery.pkg.api.resource.Quantity"]["type"] == "string"
+    nulls = [d for d in orjson.dumps(document["definitions"]).split(b",") if b'"null"' in d]
+    assert not nulls
+
+
+def fields(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """The length-delimited fields of a protobuf message."""
+
+    def varint(at: int) -> tuple[int, int]:
+        number = shift = 0
+        while True:
+            number |= (raw[at] & 127) << shift
+            shift += 7
+            at += 1
+            if raw[at - 1] < 128:
+                return number, at
+
+    position = 0
+    while position < len(raw):
+        tag, position = varint(position)
+        length, position = varint(position)
+        if tag & 7 == 2:
+            yield tag >> 3, raw[position : position + length]
+            position += length
+
+
+def test_the_protobuf_form_has_every_definition() -> None:
+    document = orjson.loads(OpenAPI().v2(protobuf=False).body)
+    encoded = OpenAPI().v2(protobuf=True).body
+    assert encoded == gnostic.document(document)
+    top = dict(fields(encoded))
+    assert top[1] == b"2.0"
+    names = [dict(fields(entry))[1].decode() for number, entry in fields(top[9]) if number == 1]
+    assert names == list(document["definitions"])
+    paths = [dict(fields(entry))[1].decode() for number, entry in fields(top[8]) if number == 2]
+    assert paths == list(document["paths"])
+
+
+def test_the_index_names_each_document_by_its_hash() -> None:
+    api = OpenAPI()
+    index = orjson.loads(api.v3_index().body)["paths"]
+    assert len(index) == len(GROUP_VERSIONS)
+    for key, entry in index.items():
+        served = api.v3(key)
+        assert served is not None
+        assert entry["serverRelativeURL"] == f"/openapi/v3/{key}?hash={served.etag.strip(chr(34))}"
+        assert documents.digest(served.body) == served.etag.strip('"')
+
+
+def test_custom_documents_are_added_and_dropped() -> None:
+    api = OpenAPI()
+    before = api.v3_index().etag
+    api.set_custom("x.io", "v1", {"openapi": "3.0.0"})
+    assert api.v3("apis/x.io/v1") is not None
+    assert api.v3_index().etag != before
+    api.set_custom("x.io", "v1", None)
+    assert api.v3_index().etag == before
+
+
+def test_legacy_and_aggregated_discovery_agree() -> None:
+    aggregated = discovery.aggregated_groups(REGISTRY, core=False)["items"]
+    aggregated += discovery.aggregated_groups(REGISTRY, core=True)["items"]
+    for item in aggregated:
+        group = item["metadata"].get("name", "")
+        for version in item["versions"]:
+            legacy = discovery.api_resources(REGISTRY, group, version["version"])
+            assert legacy is not None
+            rows = {row["name"]: row for row in legacy["resources"]}
+            shown = set()
+            for entry in version["resources"]:
+                row = rows[entry["resource"]]
+                shown.add(entry["resource"])
+                assert row["verbs"] == entry["verbs"]
+                assert row["kind"] == entry["responseKind"]["kind"]
+                assert row["namespaced"] == (entry["scope"] == "Namespaced")
+                shown |= {
+                    f"{entry['resource']}/{sub['subresource']}" for sub in entry.get("subresources", ())
+                }
+            assert shown == set(rows)
+
+
+def test_the_preferred_version_comes_first() -> None:
+    groups = {g["name"]: g for g in discovery.api_groups(REGISTRY)["groups"]}
+    assert groups["autoscaling"]["preferredVersion"]["version"] == "v2"
+    assert next(iter(groups)) == "apiregistration.k8s.io"
+
+
+def test_discovery_is_rendered_again_when_the_registry_changes() -> None:
+    registry = Registry.builtin()
+    served = discovery.Discovery(registry)
+    before = served.aggregated(core=False, api_version="v2")
+    assert served.aggregated(core=False, api_version="v2") is before
+    widget = Resource(
+        "x.io", "v1", "widgets", "Widget", "widget", True, ("get", "list"), ("wd",), custom=True
+    )
+    registry.add(widget)
+    after = served.aggregated(core=False, api_version="v2")
+    assert after.etag != before.etag
+    assert orjson.loads(after.body)["items"][-1]["versions"][0]["resources"][0]["shortNames"] == ["wd"]
+    assert served.resources("x.io", "v1") is not None
+    registry.remove(widget)
+    assert served.resources("x.io", "v1") is None
+    assert served.aggregated(core=False, api_version="v2").etag == before.etag
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    target = tmp_path / "_build"
+    monkeypatch.setattr(build, "build_directory", _cached(lambda: target))
+    return target
+
+
+def _cached(function: Any) -> Any:
+    function.cache_clear = lambda: None
+    return function
+
+
+def test_the_build_is_made_once_and_again_when_it_is_stale(package: Path) -> None:
+    assert build.ensure_built() == package
+    first = (package / "schema.json").stat().st_mtime_ns
+    build.ensure_built()
+    assert (package / "schema.json").stat().st_mtime_ns == first
+    (package / "STAMP").write_text("something older")
+    (package / "left over").write_text("x")
+    build.ensure_built()
+    assert build.is_current(package)
+    assert not (package / "left over").exists()
+    assert [path.name for path in package.parent.iterdir()] == ["_build"], "nothing is left beside it"
