@@ -2,7 +2,8 @@
 
 NetworkError
 ├── NotPermitted     the kernel does not let this user make namespaces; the message says what forbids it
-├── HolderGone       the process that keeps the namespaces has ended, and the network with it
+├── HolderGone       the process that keeps the namespaces has ended, and the network with it (an OSError too:
+│                    what was asked for was a socket)
 └── NoAddress        the node's pod CIDR is used up
 """
 
@@ -15,7 +16,7 @@ class NetworkError(Exception): ...
 class NotPermitted(NetworkError): ...
 
 
-class HolderGone(NetworkError): ...
+class HolderGone(NetworkError, OSError): ...
 
 
 class NoAddress(NetworkError): ...

@@ -31,7 +31,10 @@ HOLDER_TIMEOUT_S = 10.0
 
 
 def _visit(path: str, work: Callable[[], T]) -> T:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HolderGone(f"the network namespace {path} is gone: {error.strerror}") from error
     try:
         linux.setns(fd, linux.CLONE_NEWNET)
     finally:

@@ -85,7 +85,7 @@ class NetnsNetwork:
         try:
             await self._visitor.run_in(self._node_path, lambda: links.unplug_pod(port))
             self._holder.close(self._pod_name(sandbox_id))
-        except (HolderGone, FileNotFoundError):
+        except HolderGone:
             pass  # with the holder everything has gone already
         pod = self._pods.pop(sandbox_id, None)
         if pod is not None:

@@ -31,7 +31,7 @@ from node.runtime.interface import (
     SandboxState,
     SandboxStatus,
 )
-from node.runtime.process import limits, spec
+from node.runtime.process import limits, spec, volumes
 from node.runtime.process.events import Events
 from node.runtime.process.exec_output import ExecOutput
 from node.runtime.process.images import ImageStore
@@ -159,6 +159,8 @@ class ProcessRuntime:
         record = ContainerRecord(
             container_id, sandbox_id, config, time.time_ns(), image.reference, image.config
         )
+        if not self.isolated:
+            volumes.link(self._records.container_directory(sandbox_id, container_id), launch)
         self._records.save_container(record, launch)
         self._containers[container_id] = sandbox.add(record, None)
         self._events.publish(RuntimeEvent(sandbox_id, pod.config.uid))

@@ -23,6 +23,7 @@ from node.runtime.process.shim.server import MAX_MESSAGE_BYTES
 
 SOURCE_ROOT = Path(__file__).resolve().parents[3]
 SPAWN_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 5.0
 SOCKET_NAME = "shim.sock"
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from node.runtime.process.shim.spawner import main; main()"
@@ -59,7 +60,7 @@ class Spawner:
             self._socket = None
         if self._process is not None:
             process, self._process = self._process, None
-            await asyncio.get_running_loop().run_in_executor(None, process.wait)
+            await asyncio.get_running_loop().run_in_executor(None, _end, process)
 
     async def spawn_shim(self, directory: Path) -> None:
         """Fork the shim of a sandbox whose directory is prepared; raises CreateError."""
@@ -176,6 +177,15 @@ class ShimClient:
             connection.close()
             raise ShimGone(str(error)) from error
         return connection
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """It ends by itself when our end of its socket is closed."""
+    try:
+        process.wait(CLOSE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _bind(directory: Path) -> socket.socket:

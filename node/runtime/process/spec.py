@@ -20,7 +20,7 @@ from node.runtime.process.shim import capabilities
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WRITABLE_LAYER_BYTES = 1024 * 1024 * 1024  # tmpfs: bounded memory, of which only what is written is used
-VOLUME_ROOT_VARIABLE = "BALSA_VOLUMES"  # without isolation: where the volumes can be found
+VOLUMES_VARIABLE = "BALSA_VOLUMES"  # without isolation: the directory below which the volumes are found
 
 
 @dataclass(frozen=True, slots=True)

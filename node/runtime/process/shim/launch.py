@@ -89,11 +89,11 @@ def become(spec: dict[str, Any], stdio: tuple[int, int, int], in_own_user_namesp
     if spec["tty"]:
         _take_terminal()
     os.umask(0o022)
-    _enter_working_directory(spec["cwd"])
+    _enter_working_directory(spec["cwd"], may_make_it=spec["isolated"])
     if spec["isolated"]:
         _take_identity(spec, in_own_user_namespace)
-    elif spec["no_new_privs"]:
-        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    else:
+        _take_host_identity(spec)
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     _reset_signals()
     _execute(spec["argv"], dict(spec["env"]))
@@ -116,9 +116,10 @@ def _take_terminal() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-def _enter_working_directory(path: str) -> None:
+def _enter_working_directory(path: str, may_make_it: bool) -> None:
     try:
-        os.makedirs(path, exist_ok=True)
+        if may_make_it:  # nothing is made on the host
+            os.makedirs(path, exist_ok=True)
         os.chdir(path)
     except OSError as error:
         raise LaunchError("CreateError", f"cannot enter the working directory {path!r}: {error}") from error
@@ -138,6 +139,16 @@ def _take_identity(spec: dict[str, Any], in_own_user_namespace: bool) -> None:
     linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
     held = mask & linux.effective_capabilities() if spec["uid"] == 0 else 0
     linux.set_capabilities(held, held, 0)
+    if spec["no_new_privs"]:
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _take_host_identity(spec: dict[str, Any]) -> None:
+    """Without namespaces only root can become someone else; an ordinary user's pods are all that user's."""
+    if os.geteuid() == 0:
+        os.setgroups(spec["groups"])
+        os.setresgid(spec["gid"], spec["gid"], spec["gid"])
+        os.setresuid(spec["uid"], spec["uid"], spec["uid"])
     if spec["no_new_privs"]:
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
 
