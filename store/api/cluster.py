@@ -3,13 +3,14 @@ are here."""
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 from collections.abc import Awaitable
 from typing import Any
 
 from store.api.errors import BadRequest, MemberChangeRefused, MemberNotFound, NotLeader, from_raft
 from store.api.messages import MembersResponse
 from store.raft.interface import Engine, Member, RaftError, Role
+from store.raft.membership import member_id
 
 
 class ClusterService:
@@ -67,8 +68,8 @@ class ClusterService:
 
 
 def new_member_id(peer_urls: list[str]) -> int:
-    digest = hashlib.sha256("".join(sorted(peer_urls)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    """A new one each time: a member that comes back under its old URLs is another member."""
+    return member_id(peer_urls, secrets.token_hex(16))
 
 
 async def _guard(change: Awaitable[Any]) -> None:

@@ -48,6 +48,7 @@ def _member_flags(parser: Parser) -> None:
         default="new",
         help="found a cluster, or join one",
     )
+    add("--join-endpoints", default="", metavar="URL,…", help="client URLs of the running cluster to join")
     add("--initial-cluster-token", default="etcd-cluster", help="keeps clusters apart that share URLs")
 
 
@@ -150,10 +151,10 @@ def retention(args: argparse.Namespace) -> Retention:
 
 def check(args: argparse.Namespace) -> None:
     """What the types of the flags cannot say."""
-    if args.initial_cluster_state == "existing" and not data_dir(args).exists():
+    if joins(args) and not args.join_endpoints:
         raise FatalError(
-            "--initial-cluster-state=existing: joining a running cluster is not supported yet; "
-            "start all members together with 'new'"
+            "--initial-cluster-state=existing needs --join-endpoints, the client URLs of running members, "
+            "to which this member was added before"
         )
     for prefix in ("", "peer_"):
         for name in ("cert_file", "key_file", "trusted_ca_file"):
@@ -162,6 +163,11 @@ def check(args: argparse.Namespace) -> None:
                 raise FatalError(f"--{flag} is needed: clients and peers speak mutual TLS only")
         if not getattr(args, f"{prefix}client_cert_auth"):
             raise FatalError("client certificates cannot be turned off")
+
+
+def joins(args: argparse.Namespace) -> bool:
+    """Is this the first start of a member that was added to a running cluster?"""
+    return args.initial_cluster_state == "existing" and not data_dir(args).exists()
 
 
 def data_dir(args: argparse.Namespace) -> Path:

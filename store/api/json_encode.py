@@ -148,8 +148,34 @@ def encode_batch(batch: Batch) -> bytes:
     return batch.encoded
 
 
+def encode_watch_lines(header: bytes, response: WatchResponse, fragment_bytes: int) -> list[bytes]:
+    """The lines of a response: one, unless its watcher takes fragments and it is longer than one may be."""
+    batch = response.batch
+    if batch is None or not response.may_fragment or len(encode_batch(batch)) <= fragment_bytes:
+        return [encode_watch(header, response)]
+    fragments: list[list[bytes]] = [[]]
+    size = 0
+    for event in batch.events:
+        encoded = encode_event(event, batch.prev_kv)
+        if fragments[-1] and size + len(encoded) > fragment_bytes:
+            fragments.append([])
+            size = 0
+        fragments[-1].append(encoded)
+        size += len(encoded)
+    start = _watch_start(header, response)
+    lines = [start + b',"fragment":true,"events":[%b]}}\n' % b",".join(part) for part in fragments[:-1]]
+    return [*lines, start + b',"events":[%b]}}\n' % b",".join(fragments[-1])]
+
+
 def encode_watch(header: bytes, response: WatchResponse) -> bytes:
     """One line of a watch's stream."""
+    line = _watch_start(header, response)
+    if response.batch is not None:
+        line += b',"events":[' + encode_batch(response.batch) + b"]"
+    return line + b"}}\n"
+
+
+def _watch_start(header: bytes, response: WatchResponse) -> bytes:
     line = b'{"result":{"header":' + header
     if response.watch_id:
         line += b',"watch_id":"%d"' % response.watch_id
@@ -161,9 +187,7 @@ def encode_watch(header: bytes, response: WatchResponse) -> bytes:
         line += b',"compact_revision":"%d"' % response.compact_revision
     if response.cancel_reason:
         line += b',"cancel_reason":' + orjson.dumps(response.cancel_reason)
-    if response.batch is not None:
-        line += b',"events":[' + encode_batch(response.batch) + b"]"
-    return line + b"}}\n"
+    return line
 
 
 # -- the rest: (header, response) → JSON --

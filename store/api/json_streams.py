@@ -27,6 +27,9 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_LINES_WAITING = 1000  # messages of one stream that are not served yet
 MAX_STREAMS = 10_000
 LEADERLESS_S = 3.0  # a stream that asked for it ends when its member has known no leader for this long
+FRAGMENT_BYTES = (
+    3 * 512 * 1024
+)  # a watcher that takes fragments gets longer responses in several lines, as in etcd
 WRITE_BYTES = 256 * 1024  # responses are joined to writes of about this size
 SNAPSHOT_BLOB_BYTES = 64 * 1024
 
@@ -62,6 +65,8 @@ class Lines:
         return line
 
     def _feed(self, data: bytes) -> None:
+        if self._failure is not None:
+            return
         *lines, self._partial = (self._partial + data).split(b"\n")
         self._lines.extend(line for line in lines if line.strip())
         if not lines and _is_whole(self._partial):
@@ -180,8 +185,9 @@ class WatchSession:
             size = 0
             for response in self._watch.take():
                 header = encode.encode_header(self._service.header(response.revision))
-                pieces.append(encode.encode_watch(header, response))
-                size += len(pieces[-1])
+                for line in encode.encode_watch_lines(header, response, FRAGMENT_BYTES):
+                    pieces.append(line)
+                    size += len(line)
                 if size >= WRITE_BYTES:
                     await self._stream.write(b"".join(pieces))
                     pieces, size = [], 0

@@ -18,6 +18,7 @@ from certs.errors import CertsError
 from certs.tls import Reloader, client_context, server_context
 from store.api import flags, housekeeping
 from store.api.http1 import Server
+from store.api.join import ask_cluster
 from store.api.json_gateway import JsonGateway
 from store.api.json_streams import JsonStreams
 from store.api.leases import LeaseKeeper
@@ -31,6 +32,7 @@ from store.raft import RaftConfig, RaftNode, StorageError
 
 STOP_GRACE_S = 2.0
 BACKLOG = 1024
+HANDSHAKE_TIMEOUT_S = 10.0
 
 log = logs.get("store")
 
@@ -45,7 +47,7 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     loop = asyncio.get_running_loop()
     leases = LeaseKeeper(loop.time)
     machine = StoreMachine(leases)
-    engine = RaftNode(_raft_config(args, reloaders), machine)
+    engine = RaftNode(await _raft_config(args, reloaders), machine)
     engine.on_leadership(lambda leading: leases.on_leadership(machine.leases, leading))
     sockets = _listen(args)
     try:
@@ -57,7 +59,13 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     gateway = JsonGateway(service, Probes(service, Metrics(service)), streams.handlers())
     server = Server(gateway, args.max_concurrent_connections)
     doors = [
-        await loop.create_server(server.protocol, sock=sock, ssl=client_tls, backlog=BACKLOG)
+        await loop.create_server(
+            server.protocol,
+            sock=sock,
+            ssl=client_tls,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+            backlog=BACKLOG,
+        )
         for sock in sockets
     ]
     log.info("serving clients", name=args.name, urls=args.listen_client_urls, version=VERSION)
@@ -114,17 +122,22 @@ def _contexts(args: argparse.Namespace) -> tuple[ssl.SSLContext, list[Reloader]]
     return context, [Reloader(context, args.cert_file, args.key_file)]
 
 
-def _raft_config(args: argparse.Namespace, reloaders: list[Reloader]) -> RaftConfig:
+async def _raft_config(args: argparse.Namespace, reloaders: list[Reloader]) -> RaftConfig:
     cert, key, ca = args.peer_cert_file, args.peer_key_file, args.peer_trusted_ca_file
     try:
         server = server_context(cert, key, ca)
         client = client_context(ca, cert, key, min_tls13=True)
         reloaders += [Reloader(context, cert, key) for context in (server, client)]
+        members = flags.initial_cluster(args)
+        join = None
+        if flags.joins(args):
+            join = await ask_cluster(flags.split(args.join_endpoints), client, args.name, members[args.name])
         return RaftConfig(
             name=args.name,
             data_dir=flags.data_dir(args),
-            initial_members=flags.initial_cluster(args),
+            initial_members=members,
             cluster_token=args.initial_cluster_token,
+            join=join,
             listen_urls=flags.split(args.listen_peer_urls),
             advertise_client_urls=flags.split(args.advertise_client_urls or args.listen_client_urls),
             server_tls=server,

@@ -160,6 +160,18 @@ class StoreClient:
         body = codec.decode(codec.MembersBody, await self._read("/v3/cluster/member/list", {}))
         return [member.public() for member in body.members]
 
+    async def member_add(self, peer_urls: Sequence[str], is_learner: bool = False) -> t.MemberInfo:
+        request = {"peerURLs": list(peer_urls), "isLearner": is_learner}
+        body = codec.decode(codec.MemberAddBody, await self._write("/v3/cluster/member/add", request))
+        return body.member.public()
+
+    async def member_promote(self, id: int) -> None:
+        """Make a learner that has caught up a voter."""
+        await self._write("/v3/cluster/member/promote", {"ID": str(id)})
+
+    async def member_remove(self, id: int) -> None:
+        await self._write("/v3/cluster/member/remove", {"ID": str(id)})
+
     async def move_leader(self, member_id: int) -> None:
         """Asks every endpoint, since only the leader can hand over."""
         failure: StoreError | None = None

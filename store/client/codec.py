@@ -259,6 +259,10 @@ class MembersBody(msgspec.Struct):
     members: list[MemberBody] = msgspec.field(default_factory=list)
 
 
+class MemberAddBody(msgspec.Struct):
+    member: MemberBody = msgspec.field(default_factory=MemberBody)
+
+
 class HashBody(msgspec.Struct):
     header: Header = msgspec.field(default_factory=Header)
     hash: int = 0

@@ -83,6 +83,7 @@ class WatchResponse(msgspec.Struct):
     canceled: bool = False
     compact_revision: int = 0
     cancel_reason: str = ""
+    may_fragment: bool = False  # the watcher takes a long batch in several messages
 
 
 class Watcher:
@@ -265,7 +266,7 @@ class WatchHub:
             return
         watcher.next_revision = revision + 1
         watcher.notified = True
-        watcher.stream.put(WatchResponse(watcher.id, revision, batch))
+        watcher.stream.put(WatchResponse(watcher.id, revision, batch, may_fragment=watcher.fragment))
 
     # -- catching up --
 
@@ -297,7 +298,8 @@ class WatchHub:
             prev_kv = watcher.spec.prev_kv
             events = [Event(record, self._store.previous(record) if prev_kv else None) for record in wanted]
             watcher.notified = True
-            watcher.stream.put(WatchResponse(watcher.id, reached, _batch(events, prev_kv)))
+            batch = _batch(events, prev_kv)
+            watcher.stream.put(WatchResponse(watcher.id, reached, batch, may_fragment=watcher.fragment))
         watcher.next_revision = max(watcher.next_revision, reached + 1)
         if reached == now:
             self._add_synced(watcher)

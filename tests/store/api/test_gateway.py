@@ -99,6 +99,20 @@ async def test_idle_watches_are_told_of_progress(cluster: BalsaCluster) -> None:
         assert (await anext(watch)).progress
 
 
+async def test_a_long_response_comes_in_fragments_to_who_takes_them(cluster: BalsaCluster) -> None:
+    async with cluster.client() as client:
+        for n in range(4):
+            await client.put(b"f/%d" % n, b"x" * 700_000)
+    connection = await connect(cluster)
+    create = {"key": b("f/"), "range_end": b("f0"), "start_revision": 1, "fragment": True}
+    stream = connection.open_stream("/v3/watch", message(create_request=create), b"", keep_sending=True)
+    assert (await next_result(stream))["created"]
+    results = [await next_result(stream) for _ in range(4)]
+    assert [result.get("fragment", False) for result in results] == [True, True, True, False]
+    assert [result["events"][0]["kv"]["key"] for result in results] == [b(f"f/{n}") for n in range(4)]
+    stream.close()
+
+
 async def test_a_bad_message_ends_the_stream_with_an_error(cluster: BalsaCluster) -> None:
     connection = await connect(cluster)
     stream = connection.open_stream("/v3/watch", b'{"nonsense": 1}\n', b"", keep_sending=True)
@@ -333,7 +347,7 @@ BAD_STARTS = {
     "not in the cluster": (["--initial-cluster=other=https://127.0.0.1:1"], b"does not name this member"),
     "certificates off": (["--client-cert-auth=false"], b"cannot be turned off"),
     "bad retention": (["--auto-compaction-retention=soon"], b"--auto-compaction-retention"),
-    "joining": (["--initial-cluster-state=existing"], b"--initial-cluster-state"),
+    "joining": (["--initial-cluster-state=existing"], b"needs --join-endpoints"),
 }
 
 

@@ -1,0 +1,48 @@
+"""Joining a running cluster: its identity and members are asked of it, through the client door.
+
+The member was added before (`member add`), by its peer URLs; that is how it finds itself in the list. It
+shows its peer certificate, which the store's CA has signed as it has the clients'.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+
+from store.client import MemberInfo, StoreClient, StoreError
+from store.component.process import FatalError
+from store.raft import Join, Member
+
+JOIN_TIMEOUT_S = 10.0
+
+
+async def ask_cluster(
+    endpoints: Sequence[str], tls: ssl.SSLContext, name: str, peer_urls: Sequence[str]
+) -> Join:
+    """Raises FatalError when nobody answers, or the cluster does not know the peer URLs."""
+    async with StoreClient(endpoints, tls, request_timeout_s=JOIN_TIMEOUT_S) as client:
+        try:
+            status = await client.status()
+            members = await client.members()
+        except StoreError as error:
+            raise FatalError(f"--join-endpoints: the cluster does not answer: {error}") from error
+    return Join(status.cluster_id, find_own(members, name, peer_urls))
+
+
+def find_own(members: Sequence[MemberInfo], name: str, peer_urls: Sequence[str]) -> list[Member]:
+    """The members, with our name at our URLs."""
+    own = [member for member in members if set(member.peer_urls) & set(peer_urls)]
+    if not own:
+        raise FatalError(f"the cluster has no member with the peer URL {', '.join(peer_urls)}: add it first")
+    if own[0].name not in ("", name):
+        raise FatalError(f"the member at {', '.join(peer_urls)} is {own[0].name!r}, not {name!r}")
+    return [
+        Member(
+            member.id,
+            name if member is own[0] else member.name,
+            tuple(member.peer_urls),
+            tuple(member.client_urls),
+            member.is_learner,
+        )
+        for member in members
+    ]
