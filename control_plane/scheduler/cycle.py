@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from control_plane.scheduler.cache import Cache
-from control_plane.scheduler.feasibility import Row, Table
+from control_plane.scheduler.feasibility import Table
 from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
-from control_plane.scheduler.framework.interface import CycleState
+from control_plane.scheduler.framework.interface import CycleState, FilterPlugin
 from control_plane.scheduler.framework.node_info import NodeInfo
 from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.profile import Profile
@@ -47,10 +47,9 @@ class Placement:
 
 @dataclass(slots=True)
 class _Search:
-    """Nodes found feasible, and what was learnt on the way."""
+    """Positions of the nodes found feasible, and how many were looked at."""
 
-    nodes: list[NodeInfo] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    found: list[int] = field(default_factory=list)
     evaluated: int = 0
 
 
@@ -74,15 +73,16 @@ class Scheduling:
         wanted = self._pre_filter(profile, state, pod, diagnosis, len(nodes))
         table = profile.tables.table(pod, self._cache)
         search = self._feasible(profile, state, pod, table, wanted, diagnosis)
-        if not search.nodes:
+        if not search.found:
             raise FitError(len(nodes), diagnosis)
         best, score = 0, 0
-        if len(search.nodes) > 1:
+        if len(search.found) > 1:
             totals = self._scores(profile, state, pod, table, search)
             score = max(totals)
             ties = [position for position, total in enumerate(totals) if total == score]
             best = ties[0] if len(ties) == 1 else self._choose(ties)
-        return Placement(search.nodes[best].name, state, search.evaluated, len(search.nodes), score)
+        chosen = nodes[search.found[best]]
+        return Placement(chosen.name, state, search.evaluated, len(search.found), score)
 
     def state_for(self, profile: Profile, pod: PodInfo) -> CycleState:
         """What PreFilter leaves: for trying nodes out after a cycle has failed."""
@@ -145,23 +145,24 @@ class Scheduling:
         nodes = self._cache.all()
         nominated = self._nominator.node_of(pod.uid) or pod.nominated_node
         if nominated and (position := table.position(nominated)) is not None:
-            search = self._look(profile, state, pod, table, [position], 1, Diagnosis())
-            if search.nodes:
+            search = self._look(profile, state, pod, table, [range(position, position + 1)], 1)
+            if search.found:
                 return search
         if wanted is not None:
-            positions: Sequence[int] = [
-                each for each in map(table.position, sorted(wanted)) if each is not None
-            ]
-            search = self._look(profile, state, pod, table, positions, len(positions), diagnosis)
-            if not search.nodes:
+            named = [each for each in map(table.position, sorted(wanted)) if each is not None]
+            ranges = [range(each, each + 1) for each in named]
+            search = self._look(profile, state, pod, table, ranges, len(named))
+            if not search.found:
+                self._explain(profile, state, pod, table, named, diagnosis)
                 self._left_out(diagnosis, state[NARROWED])
             return search
         count = len(nodes)
         start = self._start % count
-        order = range(count) if start == 0 else [*range(start, count), *range(start)]
         enough = feasible_nodes_to_find(count, profile.percentage_of_nodes_to_score)
-        search = self._look(profile, state, pod, table, order, enough, diagnosis)
+        search = self._look(profile, state, pod, table, [range(start, count), range(start)], enough)
         self._start = (start + search.evaluated) % count
+        if not search.found:
+            self._explain(profile, state, pod, table, range(count), diagnosis)
         return search
 
     def _look(
@@ -170,36 +171,71 @@ class Scheduling:
         state: CycleState,
         pod: PodInfo,
         table: Table,
-        positions: Sequence[int],
+        ranges: Sequence[range],
         enough: int,
-        diagnosis: Diagnosis,
     ) -> _Search:
-        nodes = self._cache.all()
-        promised = self._nominator.nodes
+        """Block by block, each as long as what is still wanted: so never one node too many is looked at."""
         others = [plugin for plugin in profile.other_filters if plugin.name not in state[SKIPPED]]
+        single = bool(others) or bool(self._nominator)
         search = _Search()
-        for position in positions:
-            node = nodes[position]
-            search.evaluated += 1
-            row = table.row(position, pod, node, state)
-            status = row.status
-            if status is None:
-                for plugin in others:
-                    if (status := plugin.filter(state, pod, node)) is not None:
-                        status = status.by(plugin.name)
-                        break
-            if status is None and node.name in promised:
-                status = self._with_promised(profile, state, pod, node)
-            if status is None:
-                search.nodes.append(node)
-                search.rows.append(row)
-                if len(search.nodes) >= enough:
-                    break
-            elif status.code is Code.ERROR:
-                raise PluginError(status)
-            else:
-                diagnosis.add(node.name, status)
+        for positions in ranges:
+            at = positions.start
+            while at < positions.stop and len(search.found) < enough:
+                end = min(positions.stop, at + enough - len(search.found))
+                self._fill(state, pod, table, at, end)
+                block = enumerate(table.rows[at:end], at)
+                fit = [position for position, row in block if row is not None and row.status is None]
+                if single:
+                    fit = [each for each in fit if self._judge(profile, others, state, pod, each) is None]
+                search.found += fit
+                search.evaluated += end - at
+                at = end
         return search
+
+    def _fill(self, state: CycleState, pod: PodInfo, table: Table, start: int, end: int) -> None:
+        rows = table.rows
+        if None not in rows[start:end]:
+            return
+        nodes = self._cache.all()
+        for position in range(start, end):
+            if rows[position] is None:
+                status = table.fill(position, pod, nodes[position], state).status
+                if status is not None and status.code is Code.ERROR:
+                    raise PluginError(status)
+
+    def _judge(
+        self, profile: Profile, others: Sequence[FilterPlugin], state: CycleState, pod: PodInfo, position: int
+    ) -> Status | None:
+        """What is not in the table: filters that look further than the node, and promised places."""
+        node = self._cache.all()[position]
+        status: Status | None = None
+        for plugin in others:
+            if (status := plugin.filter(state, pod, node)) is not None:
+                status = status.by(plugin.name)
+                break
+        if status is None and node.name in self._nominator.nodes:
+            status = self._with_promised(profile, state, pod, node)
+        if status is not None and status.code is Code.ERROR:
+            raise PluginError(status)
+        return status
+
+    def _explain(
+        self,
+        profile: Profile,
+        state: CycleState,
+        pod: PodInfo,
+        table: Table,
+        positions: Sequence[int],
+        diagnosis: Diagnosis,
+    ) -> None:
+        """Nothing was found: why not, node by node."""
+        others = [plugin for plugin in profile.other_filters if plugin.name not in state[SKIPPED]]
+        nodes = self._cache.all()
+        for position in positions:
+            status = table.fill(position, pod, nodes[position], state).status
+            status = status or self._judge(profile, others, state, pod, position)
+            assert status is not None, "it was found unfit a moment ago"
+            diagnosis.add(nodes[position].name, status)
 
     def _with_promised(
         self, profile: Profile, state: CycleState, pod: PodInfo, node: NodeInfo
@@ -220,21 +256,28 @@ class Scheduling:
     def _scores(
         self, profile: Profile, state: CycleState, pod: PodInfo, table: Table, search: _Search
     ) -> list[int]:
-        rows, nodes = search.rows, search.nodes
-        for row, node in zip(rows, nodes, strict=True):
+        all_nodes = self._cache.all()
+        rows = [row for position in search.found if (row := table.rows[position]) is not None]
+        for position, row in zip(search.found, rows, strict=True):
             if not row.scored:
-                table.score(row, pod, node, state)
+                table.score(row, pod, all_nodes[position], state)
         totals = [row.base for row in rows]
+        nodes: list[NodeInfo] = []
         for index, (plugin, weight) in enumerate(table.normalized):
             raw = [row.raw[index] for row in rows]
-            totals = _added(totals, plugin.normalize(state, pod, nodes, raw), weight)
+            if any(raw):
+                nodes = nodes or [all_nodes[position] for position in search.found]
+                totals = _added(totals, plugin.normalize(state, pod, nodes, raw), weight)
+            elif constant := plugin.normalize(state, pod, all_nodes[:1], [0])[0]:
+                totals = [total + weight * constant for total in totals]
         for plugin, weight in profile.other_scores:
+            nodes = nodes or [all_nodes[position] for position in search.found]
             status = plugin.pre_score(state, pod, nodes)
             if status is not None and status.code is Code.SKIP:
                 continue
             if status is not None:
                 raise PluginError(status.by(plugin.name))
-            raw = [plugin.score(state, pod, node) for node in nodes]
+            raw = plugin.score_all(state, pod, nodes)
             totals = _added(totals, plugin.normalize(state, pod, nodes, raw), weight)
         return totals
 

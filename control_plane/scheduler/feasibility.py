@@ -27,7 +27,7 @@ from control_plane.scheduler.framework.status import SKIP, Code, Status
 MAX_CLASSES = 64
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Row:
     status: Status | None
     base: int = 0  # weighted sum of the local scores that need no normalization
@@ -70,11 +70,11 @@ class LocalPlugins:
 class Table:
     """The rows of one class, by position in the cache's order of nodes."""
 
-    __slots__ = ("_generation", "_order", "_plugins", "_positions", "_rows", "_stamp", "flat", "normalized")
+    __slots__ = ("_generation", "_order", "_plugins", "_positions", "_stamp", "flat", "normalized", "rows")
 
     def __init__(self, plugins: LocalPlugins, pod: PodInfo) -> None:
         self._plugins = plugins
-        self._rows: list[Row | None] = []
+        self.rows: list[Row | None] = []
         self._positions: dict[str, int] = {}
         self._generation = -1
         self._order = -1
@@ -90,19 +90,22 @@ class Table:
         if self._order != cache.order or self._stamp != stamp:
             self._stamp = stamp
             self._order = cache.order
-            self._rows = [None] * len(nodes)
+            self.rows = [None] * len(nodes)
             self._positions = {node.name: position for position, node in enumerate(nodes)}
         else:
             for node in cache.changed_since(self._generation):
                 position = self._positions.get(node.name)
                 if position is not None:
-                    self._rows[position] = None
+                    self.rows[position] = None
         self._generation = cache.generation
 
-    def row(self, position: int, pod: PodInfo, node: NodeInfo, state: CycleState) -> Row:
-        row = self._rows[position]
+    def fill(self, position: int, pod: PodInfo, node: NodeInfo, state: CycleState) -> Row:
+        """Judge the node, if it is not judged yet. An error is not remembered."""
+        row = self.rows[position]
         if row is None:
-            row = self._rows[position] = Row(self._filtered(pod, node, state))
+            row = Row(self._filtered(pod, node, state))
+            if row.status is None or row.status.code is not Code.ERROR:
+                self.rows[position] = row
         return row
 
     def score(self, row: Row, pod: PodInfo, node: NodeInfo, state: CycleState) -> None:

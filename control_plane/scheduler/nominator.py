@@ -6,7 +6,7 @@ the judged pod's priority count as if they were there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from control_plane.scheduler.framework.pod_info import PodInfo
 
@@ -36,5 +36,8 @@ class Nominator:
         return list(self._by_node.get(node_name, {}).values())
 
     @property
-    def nodes(self) -> frozenset[str]:
-        return frozenset(self._by_node)
+    def nodes(self) -> Container[str]:
+        return self._by_node.keys()
+
+    def __bool__(self) -> bool:
+        return bool(self._by_node)

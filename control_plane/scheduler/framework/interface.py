@@ -170,6 +170,10 @@ class ScorePlugin(Plugin, ABC):
     @abstractmethod
     def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int: ...
 
+    def score_all(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int]:
+        """The same for many nodes; to be overridden where that can be done faster."""
+        return [self.score(state, pod, node) for node in nodes]
+
     normalizes: ClassVar[bool] = False  # whether `normalize` does anything
 
     def normalize(

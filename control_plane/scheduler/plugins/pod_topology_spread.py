@@ -15,6 +15,7 @@ taints) makes its cycle look at all nodes.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -198,17 +199,24 @@ class PodTopologySpread(PreFilterPlugin, FilterPlugin, ScorePlugin):
 
     def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
         """Matching pods in the node's topologies, weighted: fewer is better."""
+        return self.score_all(state, pod, [node])[0]
+
+    def score_all(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int]:
         data: _Scoring = state[f"{self.name}/score"]
-        if node.name in data.ignored:
-            return 0
-        score = 0.0
-        for index, constraint in enumerate(data.constraints):
-            value = node.labels.get(constraint.topology_key)
-            if value is None:
-                continue
-            place = node.name if constraint.topology_key == HOSTNAME else value
-            score += data.counts[index].get(place, 0) * data.weights[index] + (constraint.max_skew - 1)
-        return math.floor(score + 0.5)
+        totals = [0.5] * len(nodes)  # rounded half up at the end
+        for constraint, counts, weight in zip(data.constraints, data.counts, data.weights, strict=True):
+            key, more = constraint.topology_key, constraint.max_skew - 1
+            count = counts.get
+            if key == HOSTNAME:
+                terms = [count(n.name, 0) * weight + more if key in n.labels else 0.0 for n in nodes]
+            else:
+                values = [n.labels.get(key) for n in nodes]
+                terms = [0.0 if v is None else count(v, 0) * weight + more for v in values]
+            totals = list(map(operator.add, totals, terms))
+        scores = list(map(math.floor, totals))
+        if data.ignored:
+            return [0 if n.name in data.ignored else s for n, s in zip(nodes, scores, strict=True)]
+        return scores
 
     def normalize(
         self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], scores: list[int]
