@@ -1,12 +1,12 @@
 """Compiles the published API into the files that a running server loads: `python -m control_plane.api.build`.
 
-    _build/schema.json           the table behind `schema`
-    _build/openapi/…             the OpenAPI documents, ready to be sent (see `openapi.documents`)
-    _build/STAMP                 the digest of everything the others were made from
+    _build/<digest>/schema.json      the table behind `schema`
+    _build/<digest>/openapi/…        the OpenAPI documents, ready to be sent (see `openapi.documents`)
 
-The files are derived data: never committed, rebuilt when an input changes (the versions of the input
-packages or the code of the compilers), built aside and renamed into place, so that a reader never sees half
-of them. Several processes may call `ensure_built` at once; the last rename wins with the same content.
+The files are derived data and never committed. The directory's name is the digest of everything they are
+made from (the versions of the input packages, the code of the compilers), so that it is either right or
+missing: it is built aside and renamed into place, no reader sees half of it, and no process loses the files
+it started with. Several processes may call `ensure_built` at once; the first rename wins.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any
 import orjson
 
 PACKAGE = Path(__file__).parent
+KEPT_BUILDS = 3
+STAMP_CHARS = 16
 _COMPILERS = (
     "build.py",
     "resources.py",
@@ -34,29 +36,25 @@ _COMPILERS = (
 
 
 def ensure_built() -> Path:
-    """The directory of the compiled files, building them first where they are missing or stale."""
+    """The directory of the compiled files, which are built first where they are missing: about half a
+    second.
+    """
     target = build_directory()
-    if not is_current(target):
+    if not target.is_dir():
         _build_into(target)
-        build_directory.cache_clear()
+        _prune(target)
     return target
-
-
-def is_current(target: Path) -> bool:
-    try:
-        return (target / "STAMP").read_text() == stamp()
-    except OSError:
-        return False
 
 
 @lru_cache(maxsize=1)
 def build_directory() -> Path:
     """Inside the package; in the user's cache where the package cannot be written."""
-    inside = PACKAGE / "_build"
-    if is_current(inside) or os.access(PACKAGE, os.W_OK):
+    name = stamp()[:STAMP_CHARS]
+    inside = PACKAGE / "_build" / name
+    if inside.is_dir() or os.access(PACKAGE, os.W_OK):
         return inside
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "balsa" / f"api-{stamp()[:16]}"
+    return cache / "balsa" / "api" / name
 
 
 @lru_cache(maxsize=1)
@@ -77,13 +75,24 @@ def load_schema_table() -> dict[str, Any]:
 
 def _build_into(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix="_build.", dir=target.parent))
+    staging = Path(tempfile.mkdtemp(prefix=".new.", dir=target.parent))
     try:
         _compile(staging)
-        (staging / "STAMP").write_text(stamp())
-        _replace(staging, target)
+        staging.chmod(0o755)
+        staging.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process was first, with the same content
+            raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _prune(current: Path) -> None:
+    """Older builds go, but for a few that running processes may still read."""
+    others = [path for path in current.parent.iterdir() if path != current and not path.name.startswith(".")]
+    newest_first = sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in newest_first[KEPT_BUILDS - 1 :]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _compile(directory: Path) -> None:
@@ -96,25 +105,6 @@ def _compile(directory: Path) -> None:
     table = schema_table.compile_table(definitions, messages)
     (directory / "schema.json").write_bytes(orjson.dumps(table))
     documents.write(directory / "openapi", Registry.builtin(), definitions)
-
-
-def _replace(staging: Path, target: Path) -> None:
-    """A directory cannot be renamed over a full one: the old one steps aside first."""
-    staging.chmod(0o755)
-    for _ in range(3):  # another process may put its own there in between; one of the equal results stays
-        aside = Path(tempfile.mkdtemp(prefix="_build.old.", dir=target.parent))
-        try:
-            if target.exists():
-                target.rename(aside / "old")
-            staging.rename(target)
-        except OSError:
-            if is_current(target):
-                return
-        else:
-            return
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    raise RuntimeError(f"cannot put the compiled API data into {target}")
 
 
 def main() -> int:

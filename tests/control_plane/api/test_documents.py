@@ -167,26 +167,30 @@ def test_discovery_is_rendered_again_when_the_registry_changes() -> None:
     assert served.aggregated(core=False, api_version="v2").etag == before.etag
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    target = tmp_path / "_build"
-    monkeypatch.setattr(build, "build_directory", _cached(lambda: target))
-    return target
+def build_at(target: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(build, "build_directory", lambda: target)
+    return build.ensure_built()
 
 
-def _cached(function: Any) -> Any:
-    function.cache_clear = lambda: None
-    return function
+def test_the_build_is_made_once_per_digest_and_old_ones_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build_at(tmp_path / "digest-0", monkeypatch)
+    when = (first / "schema.json").stat().st_mtime_ns
+    build_at(first, monkeypatch)
+    assert (first / "schema.json").stat().st_mtime_ns == when
+    for number in range(1, build.KEPT_BUILDS + 1):
+        build_at(tmp_path / f"digest-{number}", monkeypatch)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == [f"digest-{n}" for n in range(1, build.KEPT_BUILDS + 1)], "and nothing is left beside them"
 
 
-def test_the_build_is_made_once_and_again_when_it_is_stale(package: Path) -> None:
-    assert build.ensure_built() == package
-    first = (package / "schema.json").stat().st_mtime_ns
-    build.ensure_built()
-    assert (package / "schema.json").stat().st_mtime_ns == first
-    (package / "STAMP").write_text("something older")
-    (package / "left over").write_text("x")
-    build.ensure_built()
-    assert build.is_current(package)
-    assert not (package / "left over").exists()
-    assert [path.name for path in package.parent.iterdir()] == ["_build"], "nothing is left beside it"
+def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(directory: Path) -> None:
+        (directory / "half").write_text("x")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(build, "_compile", fail)
+    with pytest.raises(OSError, match="disk full"):
+        build_at(tmp_path / "digest", monkeypatch)
+    assert not list(tmp_path.iterdir())
