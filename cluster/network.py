@@ -17,6 +17,7 @@ from cluster.spec import ClusterSpec, NetworkMode
 from node.network import fabric
 from node.network.errors import NetworkError
 from node.network.fabric import Capabilities, Fabric, Mode
+from node.runtime.process.runtime import kill_all
 
 API_PORT = 6443
 BACKLOG = 1024
@@ -85,6 +86,7 @@ class ClusterNetwork:
             self.api_socket.close()
         if self.fabric is not None:
             self.fabric.destroy()
+        _end_pods(self.home)
 
 
 def clean_leftovers(home: Home) -> None:
@@ -92,6 +94,13 @@ def clean_leftovers(home: Home) -> None:
     directory = home.root / DIRECTORY
     if directory.exists():
         fabric.destroy(directory)
+    _end_pods(home)
+
+
+def _end_pods(home: Home) -> None:
+    """They outlive their agents. In a fabric they end with it; on the loopback network they are ended here."""
+    for root in home.nodes.glob("*/runtime"):
+        kill_all(root)
 
 
 def run_inside(home: Home, command: list[str]) -> NoReturn:

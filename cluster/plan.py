@@ -143,6 +143,7 @@ def _node(spec: ClusterSpec, home: Home, number: int, network: tuple[str, ...]) 
         f"--node-name={name}",
         f"--kubeconfig={home.pki / name}.kubeconfig",
         f"--root-dir={home.nodes / name}",
+        f"--hide-path={home.root}",
         f"--pod-cidr={pod_cidr(spec, number)}",
         f"--service-cidr={spec.service_cidr}",
         f"--port={spec.ports[name]}",

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import select
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -276,9 +277,16 @@ def _sandbox_status(sandbox: Sandbox) -> SandboxStatus:
 
 
 def kill_all(root: Path) -> None:
-    """End every pod under a runtime's directory, without an agent: for the launcher's `down`."""
+    """End every pod under a runtime's directory, without an agent: for the launcher's `down`. Blocks until
+    they are gone, at most STOP_TIMEOUT_S."""
+    ending = []
     for directory in (root / "sandboxes").glob("*"):
         with contextlib.suppress(OSError):
             pid = Sandbox.shim_pid(directory)
             if pid:
+                ending.append(os.pidfd_open(pid))
                 os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    for handle in ending:
+        select.select([handle], [], [], max(deadline - time.monotonic(), 0.0))
+        os.close(handle)
