@@ -72,6 +72,8 @@ class Pipeline:
         try:
             info = request_info(request.method, request.path, request.query)
             response = await self._serve(request, info)
+        except ConnectionError:
+            raise  # the client went away before its request was complete
         except Exception as error:
             response = failure(error, request)
         metrics.observe(info, response.status, perf_counter() - began)

@@ -7,27 +7,30 @@ A client that hangs up cancels its handler: a watch ends, a write that has reach
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import unquote
 
-from aiohttp import web
+import orjson
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_protocol import RequestHandler
 
-from control_plane.apiserver.messages import BodyTooLarge, Connection, Request, Response
+from control_plane.api import errors
+from control_plane.apiserver.messages import JSON, BodyTooLarge, Connection, Request, Response
 from store.component import logs
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-KEEPALIVE_TIMEOUT_S = 75.0
+KEEPALIVE_TIMEOUT_S = 180.0
 MAX_LINE_BYTES = 64 * 1024
 BACKLOG = 1024
 DRAIN_TIMEOUT_S = 5.0
 
+_UNFORESEEN = errors.internal("the request could not be answered")
+
 log = logs.get("apiserver.http")
-_parse_errors = logging.getLogger("aiohttp.server")
 
 
 class _Protocol(RequestHandler):
@@ -44,6 +47,21 @@ class _Protocol(RequestHandler):
             tls=transport.get_extra_info("ssl_object"),
         )
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is no HTTP, and what our own code did not foresee: a Status all the same."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        error = errors.bad_request(message or "malformed request") if status < 500 else _UNFORESEEN
+        failed = web.Response(status=error.code, body=orjson.dumps(error.status()), content_type=JSON)
+        failed.force_close()
+        return failed
+
 
 class _Server(web.Server):
     def __call__(self) -> RequestHandler:
@@ -59,7 +77,6 @@ class HTTPServer:
         self._context = context
         self._listeners: list[asyncio.Server] = []
         self._draining = False
-        _parse_errors.setLevel(logging.CRITICAL)  # a client's malformed request is answered, not our error
         self._server = _Server(
             self._handle,
             handler_cancellation=True,
@@ -148,9 +165,12 @@ async def _read(request: web.BaseRequest, limit: int) -> bytes:
         raise BodyTooLarge
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.content.iter_any():
-        size += len(piece)
-        if size > limit:
-            raise BodyTooLarge
-        pieces.append(piece)
+    try:
+        async for piece in request.content.iter_any():
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLarge
+            pieces.append(piece)
+    except (web.RequestPayloadError, ClientPayloadError, BadHttpMessage) as error:
+        raise errors.bad_request(f"the request's body is malformed: {error}") from error
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -149,7 +149,7 @@ def _hooks(config: Config, kubernetes_service: KubernetesService) -> Mapping[str
 
 def _checks(core: Core, hooks: PostStartHooks) -> tuple[dict[str, Check], dict[str, Check]]:
     live: dict[str, Check] = {"ping": lambda: None, "log": lambda: None}
-    store: dict[str, Check] = {"etcd": lambda: None if core.feed.healthy() else "the store cannot be reached"}
+    store: dict[str, Check] = {"etcd": lambda: core.freshness.failure}
     ready: dict[str, Check] = {
         **live,
         **store,

@@ -18,8 +18,6 @@ from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import body, lifecycle, respond, write
 from control_plane.apiserver.handlers.list import list_kind, page_of, selection_of
 from control_plane.apiserver.handlers.options import (
-    BACKGROUND,
-    FOREGROUND,
     DeleteOptions,
     check_list,
     delete_options,
@@ -57,8 +55,7 @@ async def delete(ctx: Context) -> Response:
     options = await read_options(ctx)
     outcome = await delete_object(ctx, options)
     if not outcome.removed:
-        status = 202 if options.propagation in (BACKGROUND, FOREGROUND) and _held(outcome) else 200
-        return respond.stored_object(ctx, outcome.object, status)
+        return respond.stored_object(ctx, outcome.object, 202 if options.explicitly_cascading else 200)
     if ctx.resource.group_resource in _RETURNED:
         return respond.stored_object(ctx, outcome.object)
     return respond.plain_object(ctx, _success(ctx, outcome.object))
@@ -88,10 +85,6 @@ async def delete_object(ctx: Context, options: DeleteOptions) -> write.Outcome:
         return write.Plan(decided.object, remove=True, also=release(current.object) if release else None)
 
     return await write.guaranteed_update(ctx, change, options.dry_run)
-
-
-def _held(outcome: write.Outcome) -> bool:
-    return bool(outcome.object["metadata"].get("finalizers"))
 
 
 def _check_preconditions(ctx: Context, current: Stored, options: DeleteOptions) -> None:

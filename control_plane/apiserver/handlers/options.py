@@ -30,6 +30,7 @@ class DeleteOptions:
     propagation: str = ""  # "" when the client did not say
     uid: str = ""
     resource_version: str = ""
+    explicitly_cascading: bool = False  # the older `orphanDependents: false`
 
     def as_object(self) -> dict[str, Any]:
         found: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": f"{META_GROUP}/v1"}
@@ -100,6 +101,7 @@ def delete_options(request: Request, body: dict[str, Any] | None) -> DeleteOptio
         propagation=propagation,
         uid=preconditions.get("uid") or "",
         resource_version=preconditions.get("resourceVersion") or "",
+        explicitly_cascading=orphan is False,
     )
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from control_plane.api.errors import StatusError
 from control_plane.apiserver import conversion, patch_schema, rules
 from control_plane.apiserver.core import Context
+from control_plane.apiserver.handlers import apply as server_side
 from control_plane.apiserver.handlers import body, respond, update, write
 from control_plane.apiserver.handlers.options import WriteOptions, write_options
 from control_plane.apiserver.handlers.update import Prepare
@@ -22,7 +24,13 @@ Object = dict[str, Any]
 async def patch(ctx: Context) -> Response:
     options = write_options(ctx.request, "PatchOptions")
     respond.target_of(ctx)
-    outcome = await apply(ctx, await body.read_body(ctx), options)
+    patch_body = await body.read_body(ctx)
+    try:
+        outcome = await apply(ctx, patch_body, options)
+    except StatusError as error:
+        if not (server_side.is_apply(ctx) and server_side.is_absent(ctx, error)):
+            raise
+        return respond.stored_object(ctx, await server_side.create(ctx, patch_body, options), 201)
     return respond.stored_object(ctx, outcome.object)
 
 
@@ -40,8 +48,11 @@ def patched(ctx: Context, patch_body: bytes, stored: Object, options: WriteOptio
     """The patched object, in the storage version. Raises StatusError."""
     resource = ctx.resource
     served = conversion.to_version(stored, resource)
-    content_type = ctx.request.content_type()
-    result = apply_patch(content_type, patch_body, served, patch_schema.of_resource(resource))
+    if server_side.is_apply(ctx):
+        result = server_side.applied(ctx, patch_body, served, options)
+    else:
+        content_type = ctx.request.content_type()
+        result = apply_patch(content_type, patch_body, served, patch_schema.of_resource(resource))
     result.setdefault("metadata", {})
     body.fill_kind(result, resource.gvk)
     result = body.checked(ctx, result, resource.gvk, options.field_validation, [])

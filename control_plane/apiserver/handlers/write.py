@@ -159,7 +159,8 @@ async def _carry_out(ctx: Context, name: str, plan: Plan, expected_revision: int
 
 
 def _unchanged(new: Object, current: Stored) -> bool:
-    return codec.encode(new) == codec.encode(current.object)
+    """Whether nothing changes but the order in which fields stand."""
+    return codec.content(new) == codec.content(current.object)
 
 
 def _at(obj: Object, revision: int) -> Object:

@@ -49,6 +49,7 @@ class KubernetesService:
         while True:
             await asyncio.sleep(RENEW_INTERVAL_S)
             try:
+                await core.freshness.store_revision()  # keeps the health check up to date on an idle server
                 await self._reconcile(core)
             except (StoreError, StatusError) as error:
                 log.warning("cannot renew this server's endpoint", reason=error)

@@ -39,6 +39,13 @@ def encode(obj: Object) -> bytes:
     return orjson.dumps({**head, **{key: value for key, value in obj.items() if key not in head}})
 
 
+def content(obj: Object) -> bytes:
+    """What two objects have in common when they say the same: no resourceVersion, fields in order."""
+    ignored = ("resourceVersion", "selfLink")
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in ignored}
+    return orjson.dumps({**obj, "metadata": metadata}, option=orjson.OPT_SORT_KEYS)
+
+
 def with_revision(
     stored: bytes, revision: int, decode_foreign: Callable[[bytes], Object] | None = None
 ) -> bytes:

@@ -46,7 +46,6 @@ class Feed:
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = count()
         self._floor = 0
-        self._failing = True
 
     def cache(self, group: str, resource: str) -> ResourceCache:
         return self._cache(keys.collection(group, resource))
@@ -60,10 +59,6 @@ class Feed:
     def sizes(self) -> dict[str, int]:
         """Objects per resource, for the metrics."""
         return {prefix.decode(): len(cache) for prefix, cache in self._caches.items()}
-
-    def healthy(self) -> bool:
-        """Whether the store has been heard of since the last failure."""
-        return not self._failing
 
     def wake_watchers(self) -> None:
         """Let every watch look whether it should end."""
@@ -85,18 +80,17 @@ class Feed:
 
     async def run(self) -> None:
         delay_s = RETRY_DELAY_S
+        complete = False  # whether the watch can go on from `revision`
         while True:
             try:
-                await self._load()
-                delay_s = RETRY_DELAY_S
-                self._failing = False
+                if not complete:
+                    await self._load()
+                complete, delay_s = True, RETRY_DELAY_S
                 await self._follow()
             except Compacted as error:
-                log.warning(
-                    "the watch fell behind compaction, reading everything again", revision=error.revision
-                )
+                complete = False
+                log.warning("the watch fell behind compaction, reading all again", revision=error.revision)
             except StoreError as error:
-                self._failing = True
                 log.warning("cannot read the store, trying again", reason=error)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_MAX_DELAY_S)

@@ -11,6 +11,7 @@ import asyncio
 from control_plane.api.errors import StatusError, resource_version_too_large
 from control_plane.apiserver.watch_cache.feed import Feed
 from store.client.client import StoreClient
+from store.client.errors import StoreError
 
 _PROBE_KEY = b"/registry/health"
 FRESH_TIMEOUT_S = 1.0  # how long a consistent read waits for the cache before it goes to the store
@@ -21,6 +22,7 @@ class Freshness:
     def __init__(self, client: StoreClient, feed: Feed) -> None:
         self._client = client
         self._feed = feed
+        self.failure: str | None = None  # why the store's last answer was none
         self._running: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
 
@@ -46,5 +48,10 @@ class Freshness:
         if running is not None:
             await asyncio.wait([running])
         self._running, self._next = self._next, None
-        response = await self._client.range(_PROBE_KEY, count_only=True)
+        try:
+            response = await self._client.range(_PROBE_KEY, count_only=True)
+        except StoreError as error:
+            self.failure = str(error)
+            raise
+        self.failure = None
         return response.revision

@@ -1,0 +1,138 @@
+"""Server-side apply over HTTP: what `application/apply-patch+yaml` asks for, and who manages which fields
+after any write.
+
+An apply to a name that does not exist creates the object, for which its author must be allowed to create.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control_plane.api import errors, meta
+from control_plane.api.body import BodyError, parse_json, parse_yaml
+from control_plane.api.errors import StatusError
+from control_plane.api.schema import Node, lookup
+from control_plane.apiserver.authz.forbidden import forbidden_error
+from control_plane.apiserver.authz.interface import Attributes, Decision
+from control_plane.apiserver.core import Context
+from control_plane.apiserver.handlers import body, write
+from control_plane.apiserver.handlers.create import create_object
+from control_plane.apiserver.handlers.options import WriteOptions
+from control_plane.apiserver.patch import apply as server_side
+from control_plane.apiserver.patch.apply.fields import NOTHING, Paths
+from control_plane.apiserver.patch.dispatch import APPLY_YAML
+
+MAX_MANAGER_CHARS = 128
+
+Object = dict[str, Any]
+
+
+def is_apply(ctx: Context) -> bool:
+    return ctx.request.method == "PATCH" and ctx.request.content_type() == APPLY_YAML
+
+
+def applied(ctx: Context, patch_body: bytes, live: Object | None, options: WriteOptions) -> Object:
+    """The object (of the request's version) with the configuration of the body applied. Raises
+    StatusError."""
+    config = _read(ctx, patch_body)
+    if not options.field_manager:
+        problem = errors.required("fieldManager", "is required for apply patch")
+        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [problem])
+    return server_side.apply(
+        live,
+        config,
+        _node(ctx),
+        options.field_manager,
+        options.force,
+        meta.rfc3339(ctx.core.clock()),
+        ctx.info.subresource,
+        _reset(ctx),
+    )
+
+
+async def create(ctx: Context, patch_body: bytes, options: WriteOptions) -> Object:
+    """The object that the configuration describes, as it is stored. Raises StatusError."""
+    await _check_may_create(ctx)
+    made = applied(ctx, patch_body, None, options)
+    uid = meta.uid_of(made)
+    if uid:
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise errors.conflict(ctx.resource.group, ctx.resource.resource, ctx.info.name, why)
+    made = body.checked(ctx, made, ctx.resource.gvk, options.field_validation, [])
+    write.check_identity(ctx, made)
+    return await create_object(ctx, made, options)
+
+
+def is_absent(ctx: Context, error: StatusError) -> bool:
+    """Whether it is the object itself that was not found."""
+    details = error.details or {}
+    same = (details.get("kind"), details.get("name")) == (ctx.resource.resource, ctx.info.name)
+    return errors.is_not_found(error) and same and not ctx.info.subresource
+
+
+def record(ctx: Context, new: Object, old: Object, options: WriteOptions) -> None:
+    """Bring the managedFields of `new` up to date after a write that was no apply. Both are as they are
+    stored."""
+    if is_apply(ctx):
+        return
+    manager = options.field_manager or _from_user_agent(ctx)
+    now = meta.rfc3339(ctx.core.clock())
+    node = lookup(*ctx.stored_resource.gvk)
+    tracked = server_side.track(old, new, node, manager, now, ctx.info.subresource)
+    new["metadata"] = tracked["metadata"]
+
+
+def _read(ctx: Context, patch_body: bytes) -> Object:
+    try:
+        is_json = patch_body.lstrip()[:1] == b"{"
+        config, _ = parse_json(patch_body) if is_json else parse_yaml(patch_body)
+    except BodyError as error:
+        raise errors.bad_request(f"error decoding patch: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("metadata", {}), dict):
+        raise errors.bad_request("error decoding patch: not an object")
+    group, version, kind = ctx.resource.gvk
+    expected = meta.api_version(group, version)
+    if config.get("apiVersion") != expected:
+        raise errors.bad_request(
+            f"Incorrect version specified in apply patch. Specified patch version: {config.get('apiVersion', '')}, "
+            f"expected: {expected}"
+        )
+    if config.get("kind") != kind:
+        raise errors.bad_request(
+            f"the kind in the data ({config.get('kind', '')}) does not match the expected kind ({kind})"
+        )
+    return config
+
+
+def _node(ctx: Context) -> Node | None:
+    return lookup(*ctx.resource.gvk)
+
+
+def _reset(ctx: Context) -> Paths:
+    """The fields that this endpoint does not write."""
+    if ctx.info.subresource == "status":
+        return frozenset({("f:spec",)})
+    return frozenset({("f:status",)}) if "status" in ctx.resource.subresources else NOTHING
+
+
+async def _check_may_create(ctx: Context) -> None:
+    info = ctx.info
+    asked = Attributes(
+        ctx.user,
+        "create",
+        ctx.resource.group,
+        ctx.resource.version,
+        ctx.resource.resource,
+        namespace=ctx.namespace,
+        name=info.name,
+    )
+    decision, reason = await ctx.core.authorizer.authorize(asked)
+    if decision is not Decision.ALLOW:
+        raise forbidden_error(asked, reason)
+
+
+def _from_user_agent(ctx: Context) -> str:
+    """`kubectl/v1.33.0 (linux/amd64) …` manages as `kubectl`."""
+    agent = str(ctx.request.headers.get("User-Agent", ""))
+    name = agent.partition("/")[0][:MAX_MANAGER_CHARS]
+    return "".join(each for each in name if each.isprintable()) or "unknown"
