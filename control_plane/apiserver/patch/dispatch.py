@@ -42,7 +42,7 @@ def apply_patch(content_type: str, body: bytes, current: Object, schema: PatchSc
     functions = _FUNCTIONS if schema is not None else _FUNCTIONS_WITHOUT_SCHEMA
     apply = functions.get(kind)
     if apply is None:
-        raise api_errors.unsupported_media_type(list(functions))
+        raise api_errors.unsupported_media_type([*functions, APPLY_YAML])
     try:
         patched = apply(current, _parse(body), schema)
     except PatchError as error:

@@ -61,7 +61,7 @@ def test_a_custom_resource_takes_no_strategic_merge_patch() -> None:
     assert caught.value.code == 415
     assert caught.value.message == (
         "the body of the request was in an unknown format - accepted media types include: "
-        "application/json-patch+json, application/merge-patch+json"
+        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
     )
 
 
