@@ -90,11 +90,12 @@ class _Asked:
 
 
 class Reads:
-    """This member's reads."""
+    """This member's reads. Requests are numbered from a number that no earlier process of this member used: the
+    leader may still answer one of those."""
 
-    def __init__(self, retry_s: float) -> None:
+    def __init__(self, retry_s: float, first_number: int) -> None:
         self._retry_s = retry_s
-        self._number = 0
+        self._number = first_number
         self._waiting: list[Read] = []
         self._asked = _Asked()
         self._confirmed: list[tuple[int, int, list[Read]]] = []  # heap by index

@@ -98,7 +98,7 @@ class Replica:
             self.core,
             self._electorate,
             Proposals(rng.getrandbits(SESSION_BITS), config.limits),
-            Reads(RETRY_HEARTBEATS * config.heartbeat_interval_s),
+            Reads(RETRY_HEARTBEATS * config.heartbeat_interval_s, rng.getrandbits(SESSION_BITS)),
             config.limits,
             self._send,
         )

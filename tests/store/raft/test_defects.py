@@ -375,3 +375,37 @@ def test_a_vote_counts_once() -> None:
     cluster.run(10)
     terms = {each.core.term: each.name for each in cluster.members.values() if each.core.is_leader}
     assert len(terms) == 1
+
+
+def test_an_answer_to_an_earlier_process_of_the_member_confirms_no_read() -> None:
+    """The leader still holds the request of a follower that was killed and is back."""
+    cluster = SimulatedCluster("ABC")
+    a, c = cluster.elect("A"), cluster.members["C"]
+    cluster.settle()
+    cluster.held |= {("C", "A")}
+    before = cluster.members["B"]
+    before.read()
+    before.turn()
+    cluster.deliver([("B", "A")])
+    a.turn()
+    b = cluster.boot("B", cluster.kill("B"))
+    cluster.held = {("A", "B")}
+    write = a.propose(b"new")
+    for member in (a, c, a):
+        member.turn()
+        cluster.deliver()
+    assert write.succeeded
+    cluster.held = set()
+    cluster.deliver([("A", "B")], count=1)
+    b.turn()
+    assert b.core.leader == a.id
+    read = b.read()
+    b.turn()
+    late = [body for body in cluster.queues["A", "B"] if decode(body)["type"] == "read_reply"]
+    assert late, "the answer to the earlier process overtakes the news of the commit"
+    b.replica.on_message(a.id, decode(late[0]))
+    b.turn()
+    assert not read.done
+    cluster.run(1)
+    assert read.succeeded
+    assert b"new" in b.machine.commands
