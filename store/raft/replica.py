@@ -43,6 +43,9 @@ SWEEP_S = 0.05
 STALL_HEARTBEATS = 2
 """A turn that comes so many heartbeats late tells that this process did not run, not that the others did not."""
 SESSION_BITS = 63
+CHEAP_SNAPSHOT_BYTES = 16 * 1024 * 1024
+LOG_PER_SNAPSHOT = 4
+"""A snapshot larger than that is due when a quarter of what it exceeds it by has been written to the log."""
 
 _EARLY = frozenset({"append_entries", "snapshot_chunk"})
 
@@ -234,10 +237,14 @@ class Replica:
 
     @property
     def snapshot_due(self) -> bool:
+        """After so many entries or bytes of log; later when the last one was large, so that writing snapshots stays
+        a part of the work."""
         behind = self.core.applied - max(self.snapshot_index, FIRST[1])
         written = self._log.appended_bytes - self._log_bytes_at_snapshot
-        large = behind > 0 and written >= self._config.limits.snapshot_wal_bytes
-        return behind >= self._config.snapshot_count or large
+        worth = max(self._storage.snapshots.size_bytes - CHEAP_SNAPSHOT_BYTES, 0) // LOG_PER_SNAPSHOT
+        if written >= self._config.limits.snapshot_wal_bytes + worth:
+            return behind > 0
+        return behind >= self._config.snapshot_count and written >= worth
 
     def snapshot_meta(self) -> SnapshotMeta:
         """Of a snapshot of the state machine as it is now."""

@@ -62,10 +62,19 @@ class SnapshotStore:
         for name in disk.list(directory):
             if name.endswith((WRITING_SUFFIX, RECEIVING_SUFFIX)):
                 disk.remove(directory / name)
+        self._size_bytes = 0
+        newest = self.latest()
+        if newest is not None:
+            self._size_bytes = disk.size(newest)
 
     def latest(self) -> Path | None:
         names = [name for name in self._disk.list(self._directory) if name.endswith(SUFFIX)]
         return self._directory / max(names, key=_index_of) if names else None
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the newest snapshot; 0 without one."""
+        return self._size_bytes
 
     def path(self, index: int, term: int) -> Path:
         return self._directory / f"{term:016x}-{index:016x}{SUFFIX}"
@@ -114,7 +123,8 @@ class SnapshotStore:
         self._disk.remove(path)
 
     def prune(self, keep: Path) -> None:
-        """Remove every snapshot but `keep`."""
+        """`keep` is the newest: remove every other."""
+        self._size_bytes = self._disk.size(keep)
         for name in self._disk.list(self._directory):
             if name.endswith(SUFFIX) and name != keep.name:
                 self._disk.remove(self._directory / name)

@@ -200,3 +200,15 @@ async def test_the_loop_runs_between_any_two_pieces_of_a_snapshot(cluster: Clust
     await eventually(lambda: node.status().snapshot_index > 0, "a snapshot")
     counting.cancel()
     assert machine.least_turns >= 1
+
+
+@pytest.mark.parametrize(("size_bytes", "due"), [(0, True), (16 << 20, True), (20 << 20, False)])
+def test_a_large_snapshot_is_due_less_often(size_bytes: int, due: bool) -> None:
+    cluster = SimulatedCluster("A", snapshot_count=10)
+    a = cluster.members["A"]
+    cluster.run(3, until=lambda: cluster.leader is a)
+    a.storage.snapshots._size_bytes = size_bytes
+    for number in range(15):
+        a.propose(b"%d" % number)
+        cluster.run(0.1)
+    assert (a.replica.snapshot_index > 0) is due
