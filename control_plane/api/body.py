@@ -9,7 +9,6 @@ the body read slowly.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import orjson
@@ -18,7 +17,6 @@ import yaml
 from control_plane.api.errors import ApiError, quote
 
 MAX_YAML_NODES = 400_000  # once anchors are unfolded; more is an attack, not a manifest
-_KEY = re.compile(rb'"\s*:')
 
 
 class BodyError(ApiError):
@@ -30,7 +28,7 @@ def parse_json(raw: bytes) -> tuple[Any, list[str]]:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise BodyError(f"couldn't get version/kind; json parse error: {_reason(raw, error)}") from None
-    if len(_KEY.findall(raw)) == orjson.dumps(value).count(b'":'):
+    if raw.count(b":") == orjson.dumps(value).count(b":"):
         return value, []
     return value, _json_duplicates(raw)
 

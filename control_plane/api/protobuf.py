@@ -27,6 +27,7 @@ Object = dict[str, Any]
 MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 MAX_DEPTH = 100  # of nested messages
+SMALL_VALUES = 8192  # times, quantities and the like that are remembered
 
 _META = "k8s.io.apimachinery.pkg.apis.meta.v1."
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -73,6 +74,9 @@ class Message:
             for field in self.by_number.values():
                 if field.type.startswith("k8s."):
                     field.message = _message(field.type)
+                    known = field.message.special
+                    if known and known.small and field.kind == field.type:
+                        field.kind = "small"
             self.linked = True
         return self
 
@@ -191,10 +195,25 @@ def _decode(message: Message, data: bytes, depth: int, raw_bytes: bool = False) 
         if field.kind == "string" and type(content) is bytes:  # most of what there is
             if content or not field.drop_empty:
                 out[field.name] = content.decode()
+        elif field.kind == "small" and type(content) is bytes:
+            value = _small(field.type, content)
+            if value is not None:
+                out[field.name] = value
         else:
             _take(field, content, wire, out, depth, raw_bytes)
     codec = message.special
     return codec.from_message(out) if codec else out
+
+
+@lru_cache(maxsize=SMALL_VALUES)
+def _small(name: str, content: bytes) -> Any:
+    """A time, quantity or int-or-string; None is a time that is not set."""
+    return _decode(_message(name), content, 0)
+
+
+@lru_cache(maxsize=SMALL_VALUES)
+def _encode_small(name: str, value: Any) -> bytes:
+    return _encode(_message(name), value)
 
 
 def _take(field: Field, content: Any, wire: int, out: Object, depth: int, raw_bytes: bool) -> None:
@@ -227,6 +246,8 @@ def _take(field: Field, content: Any, wire: int, out: Object, depth: int, raw_by
 
 def _value(field: Field, content: Any, depth: int) -> Any:
     if field.message is not None:
+        if field.kind != field.type and field.message.special and field.message.special.small:
+            return _small(field.type, _bytes(content))
         return _decode(field.message, _bytes(content), depth + 1)
     match field.type:
         case "string":
@@ -306,6 +327,14 @@ def _encode(message: Message, obj: Any) -> bytes:
         if field is None:
             if rest is not None:
                 rest[key] = value
+        elif field.kind == "string":
+            raw = value.encode()
+            out += field.tag
+            if len(raw) < 128:
+                out.append(len(raw))
+            else:
+                out += _varint(len(raw))
+            out += raw
         elif field.kind == "map":
             for name, item in value.items():
                 entry = _delimited(b"\x0a", name.encode()) + _single(field, item, b"\x12")
@@ -324,17 +353,23 @@ def _encode(message: Message, obj: Any) -> bytes:
 
 def _single(field: Field, value: Any, tag: bytes) -> bytes:
     if field.message is not None:
+        if field.message.special and field.message.special.small:
+            return _delimited(tag, _encode_small(field.type, value))
         return _delimited(tag, _encode(field.message, value))
     return _SCALARS[field.type](tag, value)
 
 
 def _delimited(tag: bytes, content: bytes) -> bytes:
-    return tag + _varint(len(content)) + content
+    size = len(content)
+    return tag + (_ONE_BYTE[size] if size < 128 else _varint(size)) + content
+
+
+_ONE_BYTE = tuple(bytes((number,)) for number in range(128))
 
 
 def _varint(number: int) -> bytes:
     if 0 <= number < 128:
-        return bytes((number,))
+        return _ONE_BYTE[number]
     number &= (1 << 64) - 1
     out = bytearray()
     while number > 127:

@@ -30,6 +30,7 @@ _DURATION_PART = re.compile(r"([0-9]*(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)")
 class Codec:
     from_message: Callable[[Fields], Any]
     to_message: Callable[[Any], Fields]
+    small: bool = False  # few values, seen again and again: worth remembering
 
 
 @lru_cache(maxsize=4096)
@@ -155,14 +156,16 @@ _JSON = Codec(_json_from, _json_to)
 _LIST = Codec(lambda fields: fields.get("items", []), lambda items: {"items": items})
 
 CODECS: dict[str, Codec] = {
-    f"{_META}Time": Codec(_time_from, _time_to),
+    f"{_META}Time": Codec(_time_from, _time_to, small=True),
     f"{_META}MicroTime": Codec(_micro_time_from, _micro_time_to),
     f"{_META}Duration": Codec(_duration_from, _duration_to),
     f"{_META}FieldsV1": _JSON,
     "k8s.io.apimachinery.pkg.runtime.RawExtension": _JSON,
-    "k8s.io.apimachinery.pkg.util.intstr.IntOrString": Codec(_int_or_string_from, _int_or_string_to),
+    "k8s.io.apimachinery.pkg.util.intstr.IntOrString": Codec(
+        _int_or_string_from, _int_or_string_to, small=True
+    ),
     "k8s.io.apimachinery.pkg.api.resource.Quantity": Codec(
-        lambda fields: fields.get("string", "0") or "0", lambda value: {"string": str(value)}
+        lambda fields: fields.get("string", "0") or "0", lambda value: {"string": str(value)}, small=True
     ),
     f"{_EXTENSIONS}JSON": _JSON,
     f"{_EXTENSIONS}JSONSchemaPropsOrArray": _either("schema", "jSONSchemas"),

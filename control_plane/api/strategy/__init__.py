@@ -8,11 +8,17 @@ itself.
 """
 
 from control_plane.api.strategy.base import Strategy, strategy_for
-from control_plane.api.strategy.fields import field_values, supported_fields, unsupported_field
+from control_plane.api.strategy.fields import (
+    field_matcher,
+    field_values,
+    supported_fields,
+    unsupported_field,
+)
 from control_plane.api.strategy.scale import from_scale, to_scale
 
 __all__ = [
     "Strategy",
+    "field_matcher",
     "field_values",
     "from_scale",
     "strategy_for",

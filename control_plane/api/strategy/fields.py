@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from control_plane.api.errors import quote
 from control_plane.api.registry import Resource
+from control_plane.api.selectors import FieldSelector
 
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
@@ -68,6 +69,28 @@ def field_values(resource: Resource, obj: Mapping[str, Any]) -> dict[str, str]:
     if resource.group_resource == "events" and not values["source"]:
         values["source"] = values["reportingComponent"]
     return values
+
+
+def field_matcher(resource: Resource, selector: FieldSelector) -> Callable[[Mapping[str, Any]], bool]:
+    """A test that reads only the fields the selector names: watches ask it for every event."""
+    paths = _FIELDS.get(resource.group_resource, {})
+    terms = []
+    for requirement in selector.requirements:
+        name = requirement.field
+        path = paths.get(name) or (tuple(name.split(".")) if name.startswith("metadata.") else ())
+        terms.append((name, path, requirement.value, requirement.operator == "="))
+    core_event = resource.group_resource == "events"
+
+    def matches(obj: Mapping[str, Any]) -> bool:
+        for name, path, value, equal in terms:
+            found = _text(name, _at(obj, path))
+            if core_event and name == "source" and not found:
+                found = _text(name, obj.get("reportingComponent"))
+            if (found == value) != equal:
+                return False
+        return True
+
+    return matches
 
 
 def unsupported_field(resource: Resource, fields: list[str]) -> str | None:

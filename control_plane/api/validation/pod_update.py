@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from control_plane.api import errors
@@ -66,11 +65,11 @@ def _gates(spec: dict[str, Any], before: dict[str, Any]) -> Errors:
 
 def _neutral(spec: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     """The new spec with everything that may change put back."""
-    same = deepcopy(spec)
+    same = dict(spec)
     for key in ("containers", "initContainers"):
-        for container, was in zip(same.get(key) or (), before.get(key) or (), strict=False):
-            if container.get("image"):
-                container["image"] = was.get("image", "")
+        if key in spec:
+            pairs = zip(spec[key], before.get(key) or (), strict=False)
+            same[key] = [c | {"image": was.get("image", "")} if c.get("image") else c for c, was in pairs]
     for key in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
         _restore(same, before, key)
     if same.get("terminationGracePeriodSeconds") == 1 and before.get("terminationGracePeriodSeconds", 0) < 0:
