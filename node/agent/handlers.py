@@ -16,6 +16,7 @@ from node.agent.pod_spec import Obj
 from node.network.interface import Network
 from node.runtime.interface import ExecTimeout, NotFound, Runtime, RuntimeError_
 
+SLACK_S = 1.0  # what an action gets to say itself that its time is up
 MAX_OUTPUT_BYTES = 10 * 1024
 USER_AGENT = "kube-probe/1.36"
 HTTP_TIMEOUT_MESSAGE = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
@@ -44,7 +45,8 @@ class Handlers:
     async def run(self, action: Obj, target: Target, timeout_s: float) -> Result:
         """Never raises for what the workload does; a timeout is a failure."""
         try:
-            return await asyncio.wait_for(self._run(action, target, timeout_s), timeout_s + 1.0)
+            async with asyncio.timeout(timeout_s + SLACK_S):
+                return await self._run(action, target, timeout_s)
         except (TimeoutError, ExecTimeout):
             return Result(False, f"command timed out after {timeout_s:g}s")
         except NotFound as error:

@@ -110,7 +110,8 @@ class NodeStatus:
     async def _keep_status(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._update_interval_s)
+                async with asyncio.timeout(self._update_interval_s):
+                    await self._changed.wait()
             self._changed.clear()
             await self._persist("node status not written", self._write_status)
 

@@ -54,7 +54,8 @@ class ObjectCache:
         watched = self._watched.get(ref)
         assert watched is not None, f"{ref} was not retained"
         try:
-            await asyncio.wait_for(watched.informer.wait_synced(), FIRST_LIST_TIMEOUT_S)
+            async with asyncio.timeout(FIRST_LIST_TIMEOUT_S):
+                await watched.informer.wait_synced()
         except TimeoutError as error:
             message = f"failed to sync {ref.kind.lower()} cache: timed out waiting for the condition"
             raise VolumeError(message) from error

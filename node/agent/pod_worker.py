@@ -176,7 +176,8 @@ class PodWorker:
         now_s = self._parts.clock.wall()
         wait_s = RESYNC_S if wake_at_s is None else min(max(wake_at_s - now_s, 0.0) + 0.001, RESYNC_S)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), wait_s)
+            async with asyncio.timeout(wait_s):  # not wait_for, which can lose a cancellation before 3.12
+                await self._wake.wait()
 
     # ---- actions
 

@@ -97,7 +97,8 @@ class StatusManager:
     async def _write_until_done(self, entry: _Entry) -> None:
         backoff = Backoff(self._client.random, max_s=MAX_RETRY_S)
         with suppress(TimeoutError):
-            await asyncio.wait_for(entry.urgent.wait(), SETTLE_S)
+            async with asyncio.timeout(SETTLE_S):
+                await entry.urgent.wait()
         while True:
             entry.urgent.clear()
             try:

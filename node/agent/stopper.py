@@ -36,7 +36,8 @@ class Stopper:
         left_s = action.deadline_s - self.parts.clock.wall()
         target = Target(action.container_id, found[1], address)
         try:
-            result = await asyncio.wait_for(self.parts.prober.run(hook, target, left_s), left_s)
+            async with asyncio.timeout(left_s):
+                result = await self.parts.prober.run(hook, target, left_s)
         except TimeoutError:
             return
         if not result.ok:

@@ -35,7 +35,8 @@ class Refresher:
     async def run(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), TOKEN_CHECK_S)
+                async with asyncio.timeout(TOKEN_CHECK_S):
+                    await self._wake.wait()
                 await self._clock.sleep(SETTLE_S)
             self._wake.clear()
             dirty, self._dirty = self._dirty, set()
