@@ -18,18 +18,17 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from store.component import logs
 from store.raft.adapter import Clock, Core
+from store.raft.applier import Applier
 from store.raft.codec import Message
 from store.raft.config import RaftConfig
 from store.raft.election import Candidacy, Electorate
-from store.raft.entry import Kind, unpack_change, unpack_commands
 from store.raft.install import Installer
-from store.raft.interface import MembershipError, RaftError, RaftStatus, Role, StateMachine
+from store.raft.interface import RaftError, RaftStatus, Role, StateMachine
 from store.raft.log import FIRST
-from store.raft.membership import Membership
+from store.raft.membership import Change, Membership
 from store.raft.prevote import Elections
 from store.raft.proposals import Proposals
 from store.raft.read_index import RETRY_HEARTBEATS, Reads
@@ -105,6 +104,7 @@ class Replica:
             config.limits,
             self._send,
         )
+        self._applier = Applier(self.core, machine, self.requests.proposals, self._change_members, clock)
         self.installer = Installer(self.core, machine, storage.snapshots, self._send)
         self._transfer: tuple[int, float, bool] | None = None  # to whom, until when, whether it was told
         self._leading = False
@@ -187,7 +187,7 @@ class Replica:
     def complete(self) -> None:
         now = self._clock()
         self._flush(None)
-        self._apply(now + self._config.limits.apply_s)
+        self._applier.apply(now + self._config.limits.apply_s)
         self.requests.reads.applied(self.core.applied)
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_S
@@ -375,46 +375,10 @@ class Replica:
                 kept.append((peer, message))
         self._outbox = kept
 
-    # Applying
-
-    def _apply(self, until: float) -> None:
-        core = self.core
-        index = core.applied
-        while index < core.commit:
-            index += 1
-            data, _, term = self._log.entry(index)
-            self.requests.proposals.applied_entry(term)
-            self._apply_entry(index, data)
-            core.applied = index
-            if self._clock() > until:
-                break
-
-    def _apply_entry(self, index: int, data: bytes) -> None:
-        kind = data[0]
-        if kind == Kind.COMMANDS:
-            groups = unpack_commands(data)
-            commands = [command for group in groups for command in group.commands]
-            results = self._machine.apply(index, commands)
-            assert len(results) == len(commands), f"{len(results)} results of {len(commands)} commands"
-            start = 0
-            for group in groups:
-                end = start + len(group.numbers)
-                self.requests.proposals.resolve(group.session, group.numbers, results[start:end])
-                start = end
-        elif kind == Kind.CHANGE:
-            self._apply_change(data)
-        else:
-            assert kind == Kind.NO_OP, f"entry {index} is of kind {kind}"
-
-    def _apply_change(self, data: bytes) -> None:
-        session, number, change = unpack_change(data)
-        result: Any = None
-        try:
-            self._adopt(self.membership.apply(change))
-            _log.info("members changed", operation=change.operation.value, member=f"{change.member.id:x}")
-        except MembershipError as error:
-            result = error
-        self.requests.proposals.resolve(session, [number], [result])
+    def _change_members(self, change: Change) -> None:
+        """Raises MembershipError, on every member alike."""
+        self._adopt(self.membership.apply(change))
+        _log.info("members changed", operation=change.operation.value, member=f"{change.member.id:x}")
 
     def _adopt(self, membership: Membership) -> None:
         self.membership = membership
