@@ -19,7 +19,6 @@ class Kind(StrEnum):
     ASSIGNED_POD = "AssignedPod"
     UNSCHEDULED_POD = "UnscheduledPod"
     NAMESPACE = "Namespace"
-    SERVICE = "Service"
     ANY = "*"
 
 

@@ -198,6 +198,7 @@ class InterPodAffinity(PreFilterPlugin, FilterPlugin, ScorePlugin):
         return (
             Interest(ClusterEvent(Kind.ASSIGNED_POD, pods), self._pod_hint),
             Interest(ClusterEvent(Kind.NODE, nodes), _node_hint),
+            Interest(ClusterEvent(Kind.NAMESPACE, Action.UPDATE_OTHER), _namespace_hint),
         )
 
     def _pod_hint(self, pod: PodInfo, old: Obj | None, new: Obj | None) -> bool:
@@ -233,3 +234,9 @@ def _node_hint(pod: PodInfo, old: Obj | None, new: Obj | None) -> bool:
     """A node with the topologies it asks for."""
     labels = ((new or {}).get("metadata") or {}).get("labels") or {}
     return all(term.topology_key in labels for term in pod.required_affinity)
+
+
+def _namespace_hint(pod: PodInfo, old: Obj | None, new: Obj | None) -> bool:
+    """Labels of a namespace have changed: that matters to who selects namespaces by labels."""
+    terms = (*pod.required_affinity, *pod.required_anti_affinity)
+    return any(term.namespace_selector is not None for term in terms)

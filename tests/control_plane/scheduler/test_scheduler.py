@@ -11,7 +11,7 @@ import pytest
 
 from control_plane.api import errors
 from control_plane.client.errors import ConnectionFailed
-from control_plane.client.gvr import EVENTS, NODES, PODS, REPLICA_SETS
+from control_plane.client.gvr import EVENTS, NAMESPACES, NODES, PODS, REPLICA_SETS
 from control_plane.client.types import Obj
 from control_plane.scheduler import config
 from control_plane.scheduler.config import ProfileConfig
@@ -22,7 +22,7 @@ from control_plane.scheduler.framework.status import Code, Status, unschedulable
 from control_plane.scheduler.plugins.registry import PLUGINS
 from control_plane.scheduler.scheduler import Scheduler
 from tests.control_plane.fakeapi import FakeApi
-from tests.control_plane.scheduler.build import ZONE, node, pod
+from tests.control_plane.scheduler.build import HOST, ZONE, near, node, pod
 from tests.control_plane.virtual_clock import VirtualClock, settle
 
 
@@ -227,6 +227,19 @@ async def test_replicas_of_one_owner_spread(cluster: Cluster) -> None:
         cluster.add(replica)
         await settle()
     assert {cluster.node_of(f"p{index}") for index in range(3)} == {"a1", "a2", "b1"}
+
+
+async def test_a_namespace_that_gets_a_label_brings_pods_back(cluster: Cluster) -> None:
+    cluster.api.create(NAMESPACES, {"metadata": {"name": "other"}})
+    near_it = near(HOST, {"app": "db"}, namespaceSelector={"matchLabels": {"team": "x"}})
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": [near_it]}
+    cluster.add(node("n1"), pod("db", on="n1", labels={"app": "db"}, namespace="other"))
+    cluster.add(pod("web", affinity={"podAffinity": required}))
+    await settle()
+    assert cluster.node_of("web") == ""
+    cluster.api.update(NAMESPACES, {"metadata": {"name": "other", "labels": {"team": "x"}}})
+    await cluster.clock.advance(2)
+    assert cluster.node_of("web") == "n1"
 
 
 async def test_a_deleted_pod_is_forgotten(cluster: Cluster) -> None:
