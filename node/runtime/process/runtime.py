@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from node.network.errors import NetworkError
 from node.network.interface import Network, PodNetwork
 from node.runtime.interface import (
     ContainerConfig,
@@ -100,8 +101,10 @@ class ProcessRuntime:
             sandbox.write_shim_config(self._host.isolation, self._network.lifeline_pid)
             await self._spawner.spawn_shim(sandbox.directory)
             await sandbox.connect()
-        except BaseException:
+        except BaseException as error:
             await self._discard(record)
+            if isinstance(error, (OSError, NetworkError)):  # a full disk, no address left, no network
+                raise CreateError(f"failed to set up the sandbox of pod {config.name!r}: {error}") from error
             raise
         return record.id
 

@@ -67,7 +67,7 @@ def build(
         "rootfs": image.rootfs,
         "read_only_root": config.security.read_only_root,
         "writable_bytes": WRITABLE_LAYER_BYTES,
-        "mounts": mounts_of(config),
+        "mounts": mounts_of(config, sandbox.uid, host.hidden),
         "hidden": list(host.hidden),
         "etc_files": etc_files(sandbox, ips, config),
         "rlimits": host.limiter.rlimits(config.resources),
@@ -112,8 +112,9 @@ def _host_path() -> str:
     return ":".join(dict.fromkeys(entry for entry in entries if entry.startswith("/")))
 
 
-def mounts_of(config: ContainerConfig) -> list[dict[str, Any]]:
-    """Parents before what is mounted below them."""
+def mounts_of(config: ContainerConfig, pod_uid: str, hidden: Sequence[str]) -> list[dict[str, Any]]:
+    """Parents before what is mounted below them. Of the state directory a pod may mount only what is its own,
+    which the agent keeps below `pods/<uid>/`; a hostPath volume does not lead to the cluster's keys."""
     mounts = []
     for mount in sorted(config.mounts, key=lambda mount: mount.container_path.rstrip("/").count("/")):
         if not mount.container_path.startswith("/"):
@@ -121,6 +122,9 @@ def mounts_of(config: ContainerConfig) -> list[dict[str, Any]]:
         if not Path(mount.host_path).exists():
             raise CreateError(f"failed to mount {mount.host_path!r}: no such file or directory")
         source = str(Path(mount.host_path).resolve())
+        is_hidden = any(Path(source).is_relative_to(path) for path in hidden)
+        if is_hidden and f"/pods/{pod_uid}/" not in source + "/":
+            raise CreateError(f"failed to mount {mount.host_path!r}: pods may not see it")
         mounts.append({"source": source, "target": mount.container_path, "read_only": mount.read_only})
     return mounts
 

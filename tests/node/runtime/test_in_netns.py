@@ -12,6 +12,7 @@ import pytest
 from node.network.fabric import Fabric
 from node.network.namespaces import HolderClient
 from node.network.netns import NetnsNetwork
+from node.runtime.interface import CreateError
 from node.runtime.process.runtime import ProcessRuntime
 from tests.node.runtime.pods import Pods, eventually, is_alive
 
@@ -78,4 +79,20 @@ async def test_what_an_agent_left_half_made_is_removed(
     runtime = ProcessRuntime(tmp_path / "runtime", network)
     await runtime.start()
     assert await network.allocated() == {}
+    await runtime.close()
+
+
+async def test_a_sandbox_without_an_address_is_a_create_error(fabric: Fabric, tmp_path: Path) -> None:
+    network = NetnsNetwork(fabric.directory, "small", fabric.node_address(2), "10.244.2.0/30")
+    await network.start()
+    runtime = ProcessRuntime(tmp_path / "small", network)
+    await runtime.start()
+    pods = Pods(runtime, tmp_path / "logs")
+    first = await pods.sandbox()
+    with pytest.raises(CreateError, match="no address is left"):
+        await pods.sandbox()
+    assert [each.id for each in await runtime.list_pod_sandboxes()] == [first]
+    await runtime.remove_pod_sandbox(first)
+    await pods.sandbox()
+    await runtime.remove_pod_sandbox(pods.sandboxes[-1])
     await runtime.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.runtime.interface import Mount, Resources, SecurityContext
+from node.runtime.interface import CreateError, Mount, Resources, SecurityContext
 from node.runtime.process.runtime import ProcessRuntime
 from tests.node.runtime.pods import NoNetwork, Pods, eventually, is_alive, log_text
 
@@ -40,6 +40,18 @@ async def test_a_volume_does_not_show_the_state_directory(pods: Pods, tmp_path: 
     (tmp_path / "beside").write_text("visible")
     script = "cat /host/beside; ls -A /host/state; cat /host/state/secret.key 2>&1 | grep -c 'No such file'"
     assert await pods.output(script, mounts=[Mount("/host", str(tmp_path))]) == "visible1\n"
+
+
+async def test_a_volume_does_not_lead_into_the_state_directory(pods: Pods, tmp_path: Path) -> None:
+    """But for what is the pod's own there."""
+    own, foreign = tmp_path / "state/pods/uid-1/volumes/own", tmp_path / "state/pods/uid-2/volumes/foreign"
+    for path in (own, foreign):
+        path.mkdir(parents=True)
+    sandbox = await pods.sandbox()
+    await pods.output("touch /data/x", sandbox, mounts=[Mount("/data", str(own))])
+    for refused in (foreign, tmp_path / "state", tmp_path / "state/runtime"):
+        with pytest.raises(CreateError, match="pods may not see it"):
+            await pods.create("true", sandbox, mounts=[Mount("/data", str(refused))])
 
 
 async def test_the_host_is_seen_but_not_changed(pods: Pods) -> None:
