@@ -8,6 +8,7 @@ current a period ago; `revision` keeps the last N.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import Callable
 
@@ -22,6 +23,8 @@ from store.raft.interface import Role
 RELEASE_INTERVAL_S = 0.1
 RELEASE_PAUSE_S = 0.005  # between steps, for others to run
 SWEEP_INTERVAL_S = 5.0
+FREEZE_INTERVAL_S = 1.0
+FREEZE_CHANGES = 20_000
 REVISION_MODE_INTERVAL_S = 300.0  # etcd's
 SAMPLES_PER_PERIOD = 10
 
@@ -32,6 +35,23 @@ async def release_memory(service: StoreService) -> None:
     while True:
         more = service.machine.store.release_some(RELEASE_STEP)
         await asyncio.sleep(RELEASE_PAUSE_S if more else RELEASE_INTERVAL_S)
+
+
+async def tend_collector(service: StoreService) -> None:
+    """Keep the garbage collector from walking the whole store: a million keys would stall the loop for 0.1
+    s, often.
+
+    What has been live through a collection is frozen, that is, no longer looked at. References still free
+    it; only a cycle made of frozen objects would stay, and the store's data has none.
+    """
+    frozen_at = 0
+    while True:
+        changes = service.machine.store.revision
+        if frozen_at == 0 or changes - frozen_at >= FREEZE_CHANGES:
+            frozen_at = changes
+            gc.collect()
+            gc.freeze()
+        await asyncio.sleep(FREEZE_INTERVAL_S)
 
 
 async def sweep_connections(server: Server) -> None:

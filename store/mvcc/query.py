@@ -51,6 +51,8 @@ def read_range(
     """Answer `request` as of `revision`; `now` is the newest revision in the index."""
     past = revision < now
     key, end = request.key, request.range_end
+    if not end:
+        return _read_key(index.at(key, revision) if past else index.current(key), request, now)
     if request.count_only:
         return RangeResponse(now, [], count=_count(index, log, key, end, revision, past))
     records = _records_at(index, key, end, revision) if past else _current_records(index, key, end)
@@ -69,6 +71,15 @@ def read_range(
     if request.keys_only:
         kvs = [_without_value(record) for record in kvs]
     return RangeResponse(now, kvs, more, count)
+
+
+def _read_key(record: Record | None, request: RangeRequest, now: int) -> RangeResponse:
+    """The short way for one key, which most reads are."""
+    if record is None:
+        return RangeResponse(now, [])
+    if request.count_only or not _passes(request, record):
+        return RangeResponse(now, [], count=1)
+    return RangeResponse(now, [_without_value(record) if request.keys_only else record], count=1)
 
 
 def _current_records(index: KeyIndex, key: bytes, end: bytes) -> Iterator[Record]:
