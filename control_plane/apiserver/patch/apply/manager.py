@@ -14,7 +14,7 @@ from typing import Any
 
 from control_plane.api import errors, meta
 from control_plane.api.schema import Node
-from control_plane.apiserver.patch.apply import fields
+from control_plane.apiserver.patch.apply import fields, last_applied
 from control_plane.apiserver.patch.apply.fields import NOTHING, Path, Paths
 from control_plane.apiserver.patch.apply.merge import merge, remove
 from control_plane.apiserver.patch.errors import MalformedPatch
@@ -138,12 +138,13 @@ def _apply(
     managers.take(manager, wanted, now)
     pruned = remove(merged, _abandoned(last, managers), node)
     conflicts = _conflicts(present, pruned, node, managers, manager)
-    if conflicts and not force:
-        raise _conflict_error(conflicts)
+    refused = {} if force else _without(conflicts, last_applied.applied_before(present, manager.name, node))
+    if refused:
+        raise _conflict_error(refused)
     for other, paths in conflicts.items():
         managers.give_up(other, paths)
     _forget_missing(managers, pruned, node)
-    return _with_managers(pruned, managers)
+    return _with_managers(last_applied.keep(pruned, config, manager.name), managers)
 
 
 def track(
@@ -194,6 +195,10 @@ def _conflicts(
     changed = _changed(live, new, node)
     found = {other: owned.paths & changed for other, owned in managers.others(manager).items()}
     return {other: paths for other, paths in found.items() if paths}
+
+
+def _without(conflicts: Mapping[Manager, Paths], allowed: Paths) -> dict[Manager, Paths]:
+    return {manager: left for manager, paths in conflicts.items() if (left := paths - allowed)}
 
 
 def _changed(live: Object, new: Object, node: Node | None) -> Paths:

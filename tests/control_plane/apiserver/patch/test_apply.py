@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -161,6 +162,34 @@ class TestConflicts:
             ssa(live, config_map({"a": "2"}), CONFIG_MAP)
         made = ssa(live, config_map({"a": "2"}), CONFIG_MAP, force=True)
         assert owners(made) == {"ann": {".data.a"}}
+
+
+class TestComingFromClientSideApply:
+    def live(self, **data: str) -> Object:
+        config = json.dumps(config_map({"a": "1"}))
+        annotations = {"kubectl.kubernetes.io/last-applied-configuration": config}
+        return config_map({"a": "1", **data}, annotations=annotations)
+
+    def test_kubectl_may_change_what_it_applied_before(self) -> None:
+        made = ssa(self.live(), config_map({"a": "2"}), CONFIG_MAP, "kubectl")
+        assert made["data"] == {"a": "2"}
+        kept = made["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+        assert json.loads(kept) == config_map({"a": "2"})
+        assert kept.endswith("\n")
+
+    def test_but_nothing_else(self) -> None:
+        with pytest.raises(StatusError, match=r"1 conflict: .*: \.data\.b"):
+            ssa(self.live(b="x"), config_map({"a": "2", "b": "y"}), CONFIG_MAP, "kubectl")
+
+    def test_and_nobody_else(self) -> None:
+        with pytest.raises(StatusError, match=r"1 conflict: .*: \.data\.a"):
+            ssa(self.live(), config_map({"a": "2"}), CONFIG_MAP, "ann")
+
+    def test_an_annotation_that_cannot_be_read(self) -> None:
+        live = self.live()
+        live["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{"}
+        with pytest.raises(StatusError, match="conflict"):
+            ssa(live, config_map({"a": "2"}), CONFIG_MAP, "kubectl")
 
 
 class TestLists:

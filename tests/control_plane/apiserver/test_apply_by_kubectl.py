@@ -1,0 +1,152 @@
+"""Server-side apply over HTTP, by kubectl and by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.control_plane.apiserver.harness import Answer, Harness, kubectls
+
+APPLY = {"Content-Type": "application/apply-patch+yaml"}
+MERGE = {"Content-Type": "application/merge-patch+json"}
+
+Object = dict[str, Any]
+
+
+def config_map(**data: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
+
+
+class Client:
+    def __init__(self, api: Harness, namespace: str) -> None:
+        self.path = f"/api/v1/namespaces/{namespace}/configmaps/c"
+        self._api = api
+
+    def apply(self, manager: str, body: Object, query: str = "") -> Answer:
+        path = f"{self.path}?fieldManager={manager}{query}"
+        return self._api.request("PATCH", path, json.dumps(body).encode(), APPLY)
+
+    def merge(self, body: Object, manager: str = "writer") -> Answer:
+        path = f"{self.path}?fieldManager={manager}"
+        return self._api.request("PATCH", path, json.dumps(body).encode(), MERGE)
+
+    def get(self) -> Object:
+        return self._api.get(self.path)
+
+
+@pytest.fixture
+def client(api: Harness, namespace: str) -> Client:
+    return Client(api, namespace)
+
+
+def managers(obj: Object) -> list[tuple[str, str]]:
+    return [(e["manager"], e["operation"]) for e in obj["metadata"]["managedFields"]]
+
+
+def test_an_apply_creates_and_then_updates(client: Client) -> None:
+    first = client.apply("ann", config_map(a="1", b="2"))
+    assert first.status == 201
+    assert managers(first.body) == [("ann", "Apply")]
+    second = client.apply("ann", config_map(a="3"))
+    assert second.status == 200
+    assert client.get()["data"] == {"a": "3"}
+
+
+def test_the_same_again_writes_nothing(client: Client) -> None:
+    first = client.apply("ann", config_map(a="1")).body
+    assert client.apply("ann", config_map(a="1")).body == first
+
+
+def test_conflicts_and_force(client: Client) -> None:
+    client.apply("ann", config_map(a="1"))
+    refused = client.apply("bob", config_map(a="2"))
+    assert refused.status == 409
+    assert refused.body["message"] == 'Apply failed with 1 conflict: conflict with "ann": .data.a'
+    assert refused.body["details"]["causes"][0]["field"] == ".data.a"
+    forced = client.apply("bob", config_map(a="2"), "&force=true")
+    assert forced.status == 200
+    assert managers(forced.body) == [("bob", "Apply")]
+
+
+def test_other_writers_are_tracked_once_the_object_was_applied(client: Client) -> None:
+    client.apply("ann", config_map(a="1"))
+    client.merge({"data": {"a": "2", "b": "3"}})
+    assert managers(client.get()) == [("writer", "Update")]
+    refused = client.apply("ann", config_map(a="1"))
+    assert 'conflict with "writer" using v1: .data.a' in refused.body["message"]
+
+
+def test_dry_run_writes_nothing(client: Client) -> None:
+    client.apply("ann", config_map(a="1"))
+    assert client.apply("ann", config_map(a="2"), "&dryRun=All").body["data"] == {"a": "2"}
+    assert client.get()["data"] == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("manager", "body", "code", "message"),
+    [
+        ("", config_map(a="1"), 422, "fieldManager: Required value: is required for apply patch"),
+        ("ann", {**config_map(), "apiVersion": "v2"}, 400, "Incorrect version specified in apply patch"),
+        ("ann", {**config_map(), "kind": "Secret"}, 400, "does not match the expected kind (ConfigMap)"),
+        ("ann", {**config_map(), "metadata": {"name": "x"}}, 400, "does not match the name on the URL"),
+        ("ann", {**config_map(), "metadata": {"name": "c", "managedFields": [{}]}}, 400, "must be nil"),
+        ("ann", {**config_map(), "metadata": {"name": "c", "uid": "u"}}, 409, "uid mismatch"),
+        ("ann", [1], 400, "error decoding patch"),
+    ],
+)
+def test_refused(client: Client, manager: str, body: Any, code: int, message: str) -> None:
+    answer = client.apply(manager, body)
+    assert (answer.status, message in answer.body["message"]) == (code, True), answer.body
+
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: REPLICAS
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: c, image: "nginx:IMAGE", ports: [{containerPort: 80}]}
+"""
+
+
+@pytest.mark.parametrize("binary", kubectls(), ids=lambda path: path.name)
+def test_kubectl(api: Harness, namespace: str, binary: Path) -> None:
+    def kubectl(*arguments: str, replicas: int = 1, image: str = "1", check: bool = True) -> str:
+        manifest = DEPLOYMENT.replace("REPLICAS", str(replicas)).replace("IMAGE", image)
+        done = api.kubectl(f"--namespace={namespace}", *arguments, binary=binary, stdin=manifest, check=check)
+        return done.stdout + done.stderr
+
+    assert "deployment.apps/web serverside-applied" in kubectl("apply", "--server-side", "-f", "-")
+    kubectl("apply", "--server-side", "-f", "-", image="2")
+    shown = json.loads(kubectl("get", "deploy", "web", "-o", "json", "--show-managed-fields"))
+    assert shown["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:2"
+    assert ("kubectl", "Apply") in managers(shown)
+    kubectl("scale", "deploy", "web", "--replicas=5")
+    refused = kubectl("apply", "--server-side", "-f", "-", check=False)
+    assert "Apply failed with 1 conflict" in refused
+    assert ".spec.replicas" in refused
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", replicas=2)
+    assert json.loads(kubectl("get", "deploy", "web", "-o", "json"))["spec"]["replicas"] == 2
+    assert kubectl("diff", "--server-side", "-f", "-", replicas=2, check=False) == ""
+
+
+@pytest.mark.parametrize("binary", kubectls(), ids=lambda path: path.name)
+def test_from_client_side_to_server_side_apply(api: Harness, namespace: str, binary: Path) -> None:
+    def apply(*arguments: str, image: str) -> None:
+        manifest = DEPLOYMENT.replace("REPLICAS", "1").replace("IMAGE", image)
+        api.kubectl(f"--namespace={namespace}", "apply", *arguments, "-f", "-", binary=binary, stdin=manifest)
+
+    apply(image="1")
+    apply("--server-side", image="2")
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
+    assert api.get(path)["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:2"
+    apply(image="3")
+    assert api.get(path)["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:3"
