@@ -2,8 +2,7 @@
 
 `parse_json` and `parse_yaml` return the value and the duplicate fields found, worded as kube-apiserver's
 strict decoder words them. JSON's last duplicate wins, as in Go. Finding them must cost almost nothing on
-the usual path: what orjson read is written again and the keys are counted; only where the counts differ is
-the body read slowly.
+the usual path: what orjson read is written again, and only where it lost colons is the body read slowly.
 """
 
 from __future__ import annotations
@@ -28,7 +27,11 @@ def parse_json(raw: bytes) -> tuple[Any, list[str]]:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise BodyError(f"couldn't get version/kind; json parse error: {_reason(raw, error)}") from None
-    if raw.count(b":") == orjson.dumps(value).count(b":"):
+    try:
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # it reads deeper than it writes
+        raise BodyError("couldn't get version/kind; json parse error: exceeded max depth") from None
+    if raw.count(b":") == written.count(b":"):
         return value, []
     return value, _json_duplicates(raw)
 

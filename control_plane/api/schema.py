@@ -17,6 +17,10 @@ from typing import Any
 Object = dict[str, Any]
 
 
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+OBJECT_META = f"{META}ObjectMeta"
+
+
 class Type(IntEnum):
     STRING = 0
     INTEGER = 1
@@ -167,7 +171,8 @@ class Schemas:
         return self._roots[definition]
 
     def lookup(self, group: str, version: str, kind: str) -> Node | None:
-        return self.root(self._kinds.get(f"{group}/{version}/{kind}", ""))
+        name = self._kinds.get(f"{group}/{version}/{kind}")
+        return self.root(name or META + kind)  # options and Status belong to every group
 
     def fields(self, definition: str) -> dict[str, Node]:
         found = self._fields.get(definition)
@@ -211,9 +216,6 @@ def lookup(group: str, version: str, kind: str) -> Node | None:
 def definition(name: str) -> Node | None:
     """The node of an OpenAPI definition, such as that of `ObjectMeta`."""
     return schemas().root(name)
-
-
-OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 def complete(node: Node, obj: Object) -> Object:

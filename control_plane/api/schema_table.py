@@ -44,7 +44,9 @@ _PATCH_KEYS = {
     "x-kubernetes-list-map-keys": "lk",
     "x-kubernetes-map-type": "mt",
 }
-_EXTRA_ROOTS = tuple(_META + kind for kind in ("DeleteOptions", "Status", "LabelSelector", "ObjectMeta"))
+_EXTRA_ROOTS = tuple(
+    _META + kind for kind in ("DeleteOptions", "Status", "LabelSelector", "ObjectMeta", "WatchEvent")
+)
 
 
 def compile_table(definitions: dict[str, Definition], messages: dict[str, list[list[Any]]]) -> dict[str, Any]:

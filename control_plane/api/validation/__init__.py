@@ -27,8 +27,9 @@ from control_plane.api.validation import (
     workloads,
 )
 from control_plane.api.validation.registry import CREATE, UPDATE
+from control_plane.api.validation.warnings import warnings
 
-__all__ = ["validate_create", "validate_update"]
+__all__ = ["validate_create", "validate_update", "warnings"]
 
 _AREAS = (access, cluster, config, networking, pod, pod_update, policy, service, storage, workloads)
 _OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_update.resize}

@@ -169,6 +169,16 @@ def test_duplicate_keys(raw: bytes, duplicates: list[str]) -> None:
     assert parse_json(raw)[1] == duplicates
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"[1,]", b'{"a":' * 600 + b"1" + b"}" * 600, b"\xff"],
+    ids=["empty", "open", "comma", "deep", "utf-8"],
+)
+def test_json_refused(raw: bytes) -> None:
+    with pytest.raises(BodyError):
+        parse_json(raw)
+
+
 def test_yaml_anchors_are_unfolded() -> None:
     assert parse_yaml(b"a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}")[0] == {
         "a": {"b": 1},

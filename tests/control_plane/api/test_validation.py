@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from control_plane.api import defaults
-from control_plane.api.validation import validate_create, validate_update
+from control_plane.api.validation import validate_create, validate_update, warnings
 from tests.control_plane.api import samples
 from tests.control_plane.api.samples import container, stored
 
@@ -417,3 +417,29 @@ def test_no_finalizer_is_added_to_what_is_being_deleted() -> None:
         "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, "
         'found new finalizers []string{"x.io/b"}'
     ]
+
+
+def test_warnings() -> None:
+    kind, pod = stored(
+        "pods",
+        named("a.b")
+        | {
+            "spec": {
+                "containers": [container(env=[{"name": "A"}, {"name": "A"}])],
+                "nodeSelector": {"beta.kubernetes.io/os": "linux"},
+                "terminationGracePeriodSeconds": -1,
+            }
+        },
+    )
+    assert warnings(kind, pod) == [
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
+        "a DNS label is recommended: [must not contain dots]",
+        'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
+        'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+    ]
+    assert warnings(kind, pod, pod) == []
+    web, deployment = stored("deployments.apps", samples.workload())
+    deployment["spec"]["template"]["spec"]["nodeSelector"] = {"beta.kubernetes.io/os": "linux"}
+    assert len(warnings(web, deployment)) == 1
+    assert warnings(web, deployment, deployment) == []
