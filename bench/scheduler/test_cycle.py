@@ -5,6 +5,8 @@
 *replica*: one of many alike, after the first, with the binding of the one before it (the common case).
 *stranger*: a pod unlike any before, so that every node looked at is judged anew.
 *spread*: a replica with the default spreading constraints of its owner.
+*even*: a replica that must spread over zones and hosts (DoNotSchedule).
+*apart*: a replica with required anti-affinity to others on its host.
 *nowhere*: a pod that fits nowhere, so that all nodes are looked at.
 """
 
@@ -18,10 +20,15 @@ import pytest
 from control_plane.api.selectors import from_set
 from control_plane.scheduler.framework.fit_error import FitError
 from control_plane.scheduler.framework.pod_info import pod_info
-from tests.control_plane.scheduler.build import ZONE, World, node, pod
+from tests.control_plane.scheduler.build import HOST, ZONE, World, near, node, pod, spread
 
 SIZES = [100, 1000, 5000]
 APP = {"app": "web"}
+OTHERS = {"requiredDuringSchedulingIgnoredDuringExecution": [near(HOST, {"app": "apart"})]}
+MORE: dict[str, Any] = {
+    "even": {"topologySpreadConstraints": [spread(ZONE, 5, APP), spread(HOST, 5, APP)]},
+    "apart": {"affinity": {"podAntiAffinity": OTHERS}, "labels": {"app": "apart"}},
+}
 
 
 def world_of(nodes: int, pods_per_node: int = 2) -> World:
@@ -37,7 +44,7 @@ def world_of(nodes: int, pods_per_node: int = 2) -> World:
 
 
 @pytest.mark.parametrize("nodes", SIZES)
-@pytest.mark.parametrize("kind", ["replica", "stranger", "spread", "nowhere"])
+@pytest.mark.parametrize("kind", ["replica", "stranger", "spread", "even", "apart", "nowhere"])
 def test_cycle(benchmark: Any, kind: str, nodes: int) -> None:
     world = world_of(nodes)
     numbers = itertools.count(1)
@@ -46,7 +53,7 @@ def test_cycle(benchmark: Any, kind: str, nodes: int) -> None:
 
     def cycle() -> None:
         cpu = {"stranger": f"{next(numbers)}m", "nowhere": "64"}.get(kind, "100m")
-        info = pod_info(pod(cpu=cpu, memory="500Mi", labels=APP))
+        info = pod_info(pod(cpu=cpu, memory="500Mi", **{"labels": APP, **MORE.get(kind, {})}))
         try:
             placement = world.algorithm.place(world.profile, info)
         except FitError:

@@ -19,6 +19,7 @@ newest first, so that whoever computed something per node repeats only what is o
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class Cache:
         self._images: dict[str, int] = {}
         self._affinity: dict[str, NodeInfo] = {}
         self._anti_affinity: dict[str, NodeInfo] = {}
+        self._topologies: dict[str, Mapping[str, int]] = {}
         self._counters = Counters(self._labels_of)
 
     # ---- what cycles read
@@ -76,8 +78,16 @@ class Cache:
     def image_spread(self, image: str) -> int:
         return self._images.get(image, 0)
 
-    def matching(self, namespace: str, selector: LabelSelector) -> Counter:
-        return self._counters.get(namespace, selector, self._pods.values)
+    def topology(self, key: str) -> Mapping[str, int]:
+        """The values of this label, and how many nodes have each."""
+        values = self._topologies.get(key)
+        if values is None:
+            found = (node.labels[key] for node in self.all() if key in node.labels)
+            values = self._topologies[key] = Tally(found)
+        return values
+
+    def matching(self, namespace: str, selector: LabelSelector, terminating: bool = False) -> Counter:
+        return self._counters.get(namespace, selector, terminating, self._pods.values)
 
     def changed_since(self, generation: int) -> Iterator[NodeInfo]:
         for name in reversed(self._recent):
@@ -121,7 +131,7 @@ class Cache:
         if not known or zone != node.zone:
             self._reorder()
         if labels != node.labels:
-            self._counters.forget_totals()
+            self._labels_changed()
 
     def remove_node(self, name: str) -> None:
         node = self._nodes.get(name)
@@ -131,7 +141,7 @@ class Cache:
         node.remove_node()
         self._touched(node)
         self._reorder()
-        self._counters.forget_totals()
+        self._labels_changed()
         self._drop_if_unused(node)
 
     # ---- pods
@@ -215,6 +225,10 @@ class Cache:
 
     def _touched(self, node: NodeInfo) -> None:
         self._recent.move_to_end(node.name)
+
+    def _labels_changed(self) -> None:
+        self._counters.forget_totals()
+        self._topologies.clear()
 
     def _reorder(self) -> None:
         self._order_stale = True

@@ -15,17 +15,21 @@ from control_plane.scheduler.framework.pod_info import PodInfo
 
 MAX_COUNTERS = 512
 
+Key = tuple[str, LabelSelector, bool]
 LabelsOf = Callable[[str], Mapping[str, str]]  # of a node
 
 
 class Counter:
-    """Pods of one namespace that match one selector and are not being deleted."""
+    """Pods of one namespace that match one selector; with or without those that are being deleted."""
 
-    __slots__ = ("_labels_of", "_totals", "by_node", "namespace", "selector")
+    __slots__ = ("_labels_of", "_totals", "by_node", "namespace", "selector", "terminating")
 
-    def __init__(self, namespace: str, selector: LabelSelector, labels_of: LabelsOf) -> None:
+    def __init__(
+        self, namespace: str, selector: LabelSelector, terminating: bool, labels_of: LabelsOf
+    ) -> None:
         self.namespace = namespace
         self.selector = selector
+        self.terminating = terminating
         self.by_node: dict[str, int] = {}
         self._labels_of = labels_of
         self._totals: dict[str, dict[str, int]] = {}
@@ -41,7 +45,9 @@ class Counter:
         return totals
 
     def count(self, pod: PodInfo, sign: int) -> None:
-        if pod.terminating or pod.namespace != self.namespace or not self.selector.matches(pod.labels):
+        if pod.terminating and not self.terminating:
+            return
+        if pod.namespace != self.namespace or not self.selector.matches(pod.labels):
             return
         node_name = pod.node_name
         left = self.by_node.get(node_name, 0) + sign
@@ -61,19 +67,25 @@ class Counter:
 class Counters:
     def __init__(self, labels_of: LabelsOf) -> None:
         self._labels_of = labels_of
-        self._counters: OrderedDict[tuple[str, LabelSelector], Counter] = OrderedDict()
-        self._by_namespace: dict[str, dict[LabelSelector, Counter]] = {}
+        self._counters: OrderedDict[Key, Counter] = OrderedDict()
+        self._by_namespace: dict[str, dict[Key, Counter]] = {}
 
-    def get(self, namespace: str, selector: LabelSelector, pods: Callable[[], Iterable[PodInfo]]) -> Counter:
+    def get(
+        self,
+        namespace: str,
+        selector: LabelSelector,
+        terminating: bool,
+        pods: Callable[[], Iterable[PodInfo]],
+    ) -> Counter:
         """`pods` are all that there are, for a selector that is asked for the first time."""
-        key = (namespace, selector)
+        key = (namespace, selector, terminating)
         counter = self._counters.get(key)
         if counter is None:
-            counter = Counter(namespace, selector, self._labels_of)
+            counter = Counter(namespace, selector, terminating, self._labels_of)
             for pod in pods():
                 counter.count(pod, 1)
             self._counters[key] = counter
-            self._by_namespace.setdefault(namespace, {})[selector] = counter
+            self._by_namespace.setdefault(namespace, {})[key] = counter
             self._bound()
         self._counters.move_to_end(key)
         return counter
@@ -88,7 +100,8 @@ class Counters:
 
     def _bound(self) -> None:
         while len(self._counters) > MAX_COUNTERS:
-            (namespace, selector), _ = self._counters.popitem(last=False)
-            del self._by_namespace[namespace][selector]
+            key, _ = self._counters.popitem(last=False)
+            namespace = key[0]
+            del self._by_namespace[namespace][key]
             if not self._by_namespace[namespace]:
                 del self._by_namespace[namespace]

@@ -73,8 +73,12 @@ class Nodes(Protocol):
     def image_spread(self, image: str) -> int:
         """On how many nodes it is."""
 
-    def matching(self, namespace: str, selector: LabelSelector) -> PodCounts:
-        """Pods of the namespace that match and are not being deleted; kept up to date, cheap to ask again."""
+    def topology(self, key: str) -> Mapping[str, int]:
+        """The values that nodes have for this label, and how many nodes have each."""
+
+    def matching(self, namespace: str, selector: LabelSelector, terminating: bool = False) -> PodCounts:
+        """Pods of the namespace that match, on request with those being deleted; kept up to date, so that
+        asking again is cheap."""
 
 
 class Workloads(Protocol):

@@ -63,9 +63,10 @@ class InterPodAffinity(PreFilterPlugin, FilterPlugin, ScorePlugin):
             for other in node.pods_with_required_anti_affinity.values():
                 self._count_existing(data, pod, other, node, 1)
         if pod.required_affinity or pod.required_anti_affinity:
-            for node in nodes.all():
-                for other in node.pods.values():
-                    self._count_incoming(data, pod, other, node, 1)
+            if not self._counted(data, pod):
+                for node in nodes.all():
+                    for other in node.pods.values():
+                        self._count_incoming(data, pod, other, node, 1)
         elif not data.existing:
             return SKIP
         state[self.name] = data
@@ -96,6 +97,36 @@ class InterPodAffinity(PreFilterPlugin, FilterPlugin, ScorePlugin):
         if not isinstance(data, _Filtering):
             return data
         return _Filtering(dict(data.existing), dict(data.near), dict(data.far))
+
+    def _counted(self, data: _Filtering, pod: PodInfo) -> bool:
+        """The same as counting every pod, from the cache's counters; False where they do not tell."""
+        if len(pod.required_affinity) > 1:
+            return False
+        near = [(term, self._by_value(term)) for term in pod.required_affinity]
+        far = [(term, self._by_value(term)) for term in pod.required_anti_affinity]
+        if any(counts is None for _, counts in (*near, *far)):
+            return False
+        for tally, terms in ((data.near, near), (data.far, far)):
+            for term, counts in terms:
+                for value, count in (counts or {}).items():
+                    pair = (term.topology_key, value)
+                    tally[pair] = tally.get(pair, 0) + count
+        return True
+
+    def _by_value(self, term: PodTerm) -> dict[str, int] | None:
+        """How many pods the term means, by topology value. None when that takes looking at each pod: the term
+        selects namespaces by their labels, or some of the pods are on nodes without the topology."""
+        if term.namespace_selector is not None:
+            return None
+        totals: dict[str, int] = {}
+        for namespace in term.namespaces:
+            counted = self.handle.nodes.matching(namespace, term.selector, terminating=True)
+            for value, count in counted.by_value(term.topology_key).items():
+                if count and not value:
+                    return None
+                if count:
+                    totals[value] = totals.get(value, 0) + count
+        return totals
 
     def _near_enough(self, data: _Filtering, pod: PodInfo, labels: Mapping[str, str]) -> bool:
         found = True
@@ -131,13 +162,10 @@ class InterPodAffinity(PreFilterPlugin, FilterPlugin, ScorePlugin):
             return SKIP
         scores: Tally = {}
         if own:
-            for node in self.handle.nodes.all():
-                for other in node.pods.values():
-                    self._score_pod(scores, pod, other, node.labels)
-        else:
-            for node in self.handle.nodes.with_affinity():
-                for other in node.pods_with_affinity.values():
-                    self._score_pod(scores, pod, other, node.labels)
+            self._score_own(scores, pod)
+        for node in self.handle.nodes.with_affinity():
+            for other in node.pods_with_affinity.values():
+                self._score_existing(scores, pod, other, node.labels)
         if not scores:
             return SKIP
         by_key: dict[str, dict[str, int]] = {}
@@ -160,13 +188,22 @@ class InterPodAffinity(PreFilterPlugin, FilterPlugin, ScorePlugin):
         span = most - least
         return [int(MAX_NODE_SCORE * ((score - least) / span)) for score in scores]
 
-    def _score_pod(self, scores: Tally, pod: PodInfo, other: PodInfo, labels: Mapping[str, str]) -> None:
-        for weight, term in pod.preferred_affinity:
-            if self._matches(term, other):
-                _tally(scores, term.topology_key, labels, weight)
-        for weight, term in pod.preferred_anti_affinity:
-            if self._matches(term, other):
-                _tally(scores, term.topology_key, labels, -weight)
+    def _score_own(self, scores: Tally, pod: PodInfo) -> None:
+        """What the pod itself would like."""
+        wishes = [*pod.preferred_affinity, *((-weight, term) for weight, term in pod.preferred_anti_affinity)]
+        for weight, term in wishes:
+            counts = self._by_value(term)
+            if counts is not None:
+                for value, count in counts.items():
+                    _tally(scores, term.topology_key, {term.topology_key: value}, weight * count)
+                continue
+            for node in self.handle.nodes.all():
+                for other in node.pods.values():
+                    if self._matches(term, other):
+                        _tally(scores, term.topology_key, node.labels, weight)
+
+    def _score_existing(self, scores: Tally, pod: PodInfo, other: PodInfo, labels: Mapping[str, str]) -> None:
+        """What a pod that is there would like."""
         if self._hard_weight > 0:
             for term in other.required_affinity:
                 if self._matches(term, pod):

@@ -162,10 +162,13 @@ class PodTopologySpread(PreFilterPlugin, FilterPlugin, ScorePlugin):
         self, pod: PodInfo, constraint: Constraint, constraints: Sequence[Constraint]
     ) -> dict[str, int]:
         """Every value that an eligible node has, with its matching pods; values without pods count 0."""
-        by_node = self._counted(pod, constraint).by_node
-        counts: dict[str, int] = {}
         key = constraint.topology_key
         everywhere = not constraint.leaves_out(pod)
+        if everywhere and self._everywhere(constraints):
+            by_value = self._counted(pod, constraint).by_value(key)
+            return {value: by_value.get(value, 0) for value in self.handle.nodes.topology(key)}
+        by_node = self._counted(pod, constraint).by_node
+        counts: dict[str, int] = {}
         for node in self.handle.nodes.all():
             if not _has_all(node, constraints):
                 continue
@@ -173,6 +176,12 @@ class PodTopologySpread(PreFilterPlugin, FilterPlugin, ScorePlugin):
                 value = node.labels[key]
                 counts[value] = counts.get(value, 0) + by_node.get(node.name, 0)
         return counts
+
+    def _everywhere(self, constraints: Sequence[Constraint]) -> bool:
+        """Every node has every label: then no node is left out of the counts."""
+        nodes = self.handle.nodes
+        total = len(nodes.all())
+        return all(sum(nodes.topology(each.topology_key).values()) == total for each in constraints)
 
     # ---- score
 

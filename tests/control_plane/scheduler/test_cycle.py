@@ -11,6 +11,8 @@ from control_plane.scheduler.config import ProfileConfig
 from control_plane.scheduler.cycle import feasible_nodes_to_find
 from control_plane.scheduler.framework.fit_error import FitError
 from control_plane.scheduler.framework.pod_info import pod_info
+from control_plane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
+from control_plane.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from tests.control_plane.scheduler.build import (
     HOST,
     ZONE,
@@ -177,3 +179,67 @@ def test_tables_change_nothing_but_the_time(seed: int) -> None:
                 one.cache.add_pod(pod_info(bound))
                 other.cache.add_pod(pod_info(bound))
                 placed.append(bound)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_affinity_by_counters_is_affinity_by_looking_at_every_pod(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    nodes = [random_node(rng, f"n{i}") for i in range(10)]
+    existing = []
+    for index in range(40):
+        leaving = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if rng.random() < 0.2 else {}
+        on, labels = f"n{rng.randrange(10)}", {"app": rng.choice("abc")}
+        existing.append(
+            pod(
+                f"e{index}",
+                on=on,
+                labels=labels,
+                metadata=leaving,
+                namespace=rng.choice(["default", "other"]),
+            )
+        )
+    app = {"app": rng.choice("abc")}
+    terms = [
+        near(
+            rng.choice([ZONE, HOST, "none"]),
+            app,
+            namespaces=rng.choice([[], ["other"], ["default", "other"]]),
+        )
+    ]
+    side = rng.choice(["podAffinity", "podAntiAffinity"])
+    weighted = [{"weight": rng.randrange(1, 9), "podAffinityTerm": term} for term in terms]
+    affinity = {
+        side: {
+            "requiredDuringSchedulingIgnoredDuringExecution": terms,
+            "preferredDuringSchedulingIgnoredDuringExecution": weighted,
+        }
+    }
+    wanted = pod(labels=app, affinity=affinity)
+    quick = World(nodes, existing)
+    answers = quick.feasible("InterPodAffinity", wanted), quick.scores("InterPodAffinity", wanted)
+    monkeypatch.setattr(InterPodAffinity, "_by_value", lambda *_: None)
+    slow = World(nodes, existing)
+    assert answers == (slow.feasible("InterPodAffinity", wanted), slow.scores("InterPodAffinity", wanted))
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_hard_spreading_by_counters_is_spreading_by_looking_at_every_node(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    nodes = [random_node(rng, f"n{i}") for i in range(10)]
+    app = {"app": rng.choice("abc")}
+    constraints = [
+        spread(key, rng.randrange(1, 3), app) for key in rng.sample([ZONE, HOST], rng.randrange(1, 3))
+    ]
+    wanted = pod(labels=app, topologySpreadConstraints=constraints)
+    existing = [
+        pod(f"e{i}", on=f"n{rng.randrange(10)}", labels={"app": rng.choice("abc")}) for i in range(30)
+    ]
+    quick = World(nodes, existing)
+    quick.cache.add_pod(pod_info(pod("on an unknown node", on="gone", labels=app)))
+    answer = quick.feasible("PodTopologySpread", wanted)
+    monkeypatch.setattr(PodTopologySpread, "_everywhere", lambda *_: False)
+    assert answer == quick.feasible("PodTopologySpread", wanted)
