@@ -8,6 +8,7 @@ hold belongs, at the first apply, to `before-first-apply`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -123,6 +124,8 @@ def apply(
         return _apply(live, remove(config, set(reset), node), node, manager, force, now)
     except MalformedPatch as error:
         raise errors.bad_request(f"error decoding patch: {error}") from error
+    except RecursionError as error:
+        raise errors.bad_request("error decoding patch: exceeded max depth") from error
 
 
 def _apply(
@@ -165,8 +168,17 @@ def track(
     sent = meta.metadata(new).get("managedFields")
     if sent == [] or sent == [{}]:
         return _without_managers(new)
-    managers = Managers.of(new if sent else live)
     manager = Manager(manager_name, UPDATE, new.get("apiVersion", ""), subresource)
+    managers = Managers.of(new if sent else live)
+    # A list that breaks its own rules is for validation to refuse, not for bookkeeping.
+    with contextlib.suppress(MalformedPatch, RecursionError):
+        _record(managers, manager, live, new, node, now)
+    return _with_managers(new, managers)
+
+
+def _record(
+    managers: Managers, manager: Manager, live: Object, new: Object, node: Node | None, now: str
+) -> None:
     changed = _changed(live, new, node)
     if changed:
         for other in managers.others(manager):
@@ -175,7 +187,6 @@ def track(
         managers.take(manager, before | changed, now)
         _limit(managers, now)
     _forget_missing(managers, new, node)
-    return _with_managers(new, managers)
 
 
 def _remember_before(managers: Managers, live: Object, node: Node | None, now: str) -> None:

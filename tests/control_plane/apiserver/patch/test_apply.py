@@ -236,6 +236,14 @@ class TestLists:
         assert caught.value.code == 400
 
 
+def test_nested_without_end() -> None:
+    value: Object = {}
+    for _ in range(5000):
+        value = {"a": value}
+    with pytest.raises(StatusError, match="exceeded max depth"):
+        apply(None, {"apiVersion": "x/v1", "kind": "X", "spec": value}, None, "ann", False, T1)
+
+
 def test_managed_fields_are_not_applied() -> None:
     with pytest.raises(StatusError, match=r"metadata\.managedFields must be nil"):
         ssa(None, config_map(managedFields=[{"manager": "x"}]), CONFIG_MAP)
@@ -292,6 +300,11 @@ class TestTrack:
         live = self.applied()
         new = {**live, "metadata": {"name": "c", "managedFields": []}}
         assert "managedFields" not in track(live, new, CONFIG_MAP, "kubectl", T2)["metadata"]
+
+    def test_a_list_without_keys_is_not_for_bookkeeping_to_refuse(self) -> None:
+        live = ssa(None, deployment({"name": "c"}), DEPLOYMENT)
+        new = {**live, "spec": {"template": {"spec": {"containers": [{"image": "x"}]}}}}
+        assert owners(track(live, new, DEPLOYMENT, "kubectl", T2)) == owners(live)
 
     def test_the_subresource_is_a_manager_of_its_own(self) -> None:
         live = self.applied()
