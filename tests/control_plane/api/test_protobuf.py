@@ -49,7 +49,8 @@ def values(node: Node, depth: int) -> st.SearchStrategy[Any]:
 
 
 def objects(node: Node, depth: int = 0) -> st.SearchStrategy[dict[str, Any]]:
-    fields = {n: f for n, f in node.fields.items() if n not in ("apiVersion", "kind") or depth > 0}
+    typed = "metadata" in node.fields  # type metadata of an object, embedded or not, does not travel
+    fields = {n: f for n, f in node.fields.items() if not (typed and n in ("apiVersion", "kind"))}
     if depth > MAX_DEPTH:
         return st.just({})
     chosen = st.lists(st.sampled_from(sorted(fields)), max_size=3, unique=True) if fields else st.just([])
