@@ -1,8 +1,8 @@
 """Each loop writes as a service account of its own, with its own role and nothing more.
 
-As kube-controller-manager with `--use-service-account-credentials`: the account `kube-system/<name>` is made when
-it is missing, a token is asked for it, and asked for again before it runs out. Reads that all loops share go under the
-process's own name.
+As kube-controller-manager with `--use-service-account-credentials`: the account `kube-system/<name>` is made
+when it is missing, a token is asked for it, and asked for again before it runs out. Reads that all loops share
+go under the process's own name.
 """
 
 from __future__ import annotations

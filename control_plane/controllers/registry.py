@@ -6,6 +6,7 @@ from control_plane.controllers.clusterrole_aggregation import ClusterRoleAggrega
 from control_plane.controllers.controller import Controller
 from control_plane.controllers.daemonset import DaemonSetController
 from control_plane.controllers.deployment import DeploymentController
+from control_plane.controllers.disruption import DisruptionController
 from control_plane.controllers.endpoints import EndpointsController
 from control_plane.controllers.endpointslice import EndpointSliceController
 from control_plane.controllers.garbage_collector import GarbageCollector
@@ -16,7 +17,9 @@ from control_plane.controllers.pod_gc import PodGarbageCollector
 from control_plane.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from control_plane.controllers.root_ca import RootCAPublisher
 from control_plane.controllers.serviceaccount import ServiceAccountController
+from control_plane.controllers.statefulset import StatefulSetController
 from control_plane.controllers.taint_eviction import TaintEvictionController
+from control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceAccountController,
@@ -30,7 +33,10 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicationControllerController,
     DeploymentController,
     DaemonSetController,
+    StatefulSetController,
     JobController,
+    TTLAfterFinishedController,
+    DisruptionController,
     GarbageCollector,
     PodGarbageCollector,
     ClusterRoleAggregationController,

@@ -1,0 +1,10 @@
+"""statefulset: pods with names, order and storage of their own.
+
+identity.py   ordinals, names, pods and claims made from the spec (pure)
+plan.py       the next step: what to make, delete, recreate (pure)
+loop.py       carries the plan out
+"""
+
+from control_plane.controllers.statefulset.loop import StatefulSetController
+
+__all__ = ["StatefulSetController"]

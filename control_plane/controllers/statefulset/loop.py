@@ -1,0 +1,158 @@
+"""The stateful set loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from control_plane.api import meta, selectors
+from control_plane.api.errors import StatusError, is_already_exists, is_not_found
+from control_plane.api.meta import Object
+from control_plane.client.gvr import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from control_plane.controllers import ownership, pods, revisions
+from control_plane.controllers.context import NORMAL, WARNING, Context
+from control_plane.controllers.controller import Controller, named
+from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
+from control_plane.controllers.statefulset import identity
+from control_plane.controllers.statefulset import plan as planning
+from control_plane.controllers.statefulset.plan import Plan
+
+
+class StatefulSetController(Controller):
+    name = "statefulset"
+    account = "statefulset-controller"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.sets = self.informer(STATEFUL_SETS)
+        self.pods = self.informer(PODS)
+        self.revisions = self.informer(CONTROLLER_REVISIONS)
+        self.claims = self.informer(PERSISTENT_VOLUME_CLAIMS)
+        self.expectations = Expectations(self.pods)
+        ownership.index_by_owner(self.pods)
+        ownership.index_by_owner(self.revisions)
+        self.reconcile_each(self.sets)
+        self.reconcile_owner(self.pods, "StatefulSet")
+
+    async def reconcile(self, key: str) -> float | None:
+        stateful_set = named(self.sets, key)
+        if stateful_set is None:
+            self.expectations.forget(key)
+            return None
+        owned = await self._owned(stateful_set)
+        newest, current, history = await self._revisions(stateful_set)
+        now = self.context.now()
+        if not self.expectations.satisfied(key, owned):
+            return LOOK_AGAIN_S
+        if not meta.is_deleting(stateful_set):
+            digests = revisions.digest_of(newest), revisions.digest_of(current)
+            planned = planning.plan(stateful_set, owned, *digests, now)
+            await self._carry_out(key, stateful_set, planned, newest, current)
+        wanted = planning.status(stateful_set, owned, newest, current, now)
+        if wanted != (stateful_set.get("status") or {}):
+            await self.client.update(STATEFUL_SETS, {**stateful_set, "status": wanted}, "status")
+        await self._clean_up(stateful_set, owned, history, newest, current)
+        min_ready_s = int(stateful_set["spec"].get("minReadySeconds", 0))
+        return pods.available_in_s(owned, min_ready_s, now)
+
+    async def _owned(self, stateful_set: Object) -> list[Object]:
+        selector = selectors.from_label_selector(stateful_set["spec"]["selector"])
+        return await ownership.claim(
+            self.client,
+            PODS,
+            STATEFUL_SETS,
+            stateful_set,
+            selector,
+            ownership.candidates(self.pods, stateful_set),
+            may_adopt=lambda pod: identity.ordinal(stateful_set, pod) is not None,
+        )
+
+    async def _revisions(self, stateful_set: Object) -> tuple[Object, Object, list[Object]]:
+        """The newest revision (recorded first, if it is new), the current one, all."""
+        history = ownership.children(self.revisions, stateful_set)
+        newest = revisions.find(stateful_set, history)
+        if newest is None:
+            newest = await self._record_revision(revisions.new(stateful_set, history))
+        elif newest["revision"] < revisions.last(history):
+            changed = {**newest, "revision": revisions.last(history) + 1}
+            newest = await self.client.update(CONTROLLER_REVISIONS, changed)
+        name = meta.nested(stateful_set, "status", "currentRevision")
+        current = next((each for each in history if meta.name_of(each) == name), newest)
+        return newest, current, history
+
+    async def _record_revision(self, wanted: Object) -> Object:
+        try:
+            return await self.client.create(CONTROLLER_REVISIONS, wanted)
+        except StatusError as error:
+            if not is_already_exists(error):
+                raise
+            return await self.client.get(
+                CONTROLLER_REVISIONS, meta.name_of(wanted), meta.namespace_of(wanted)
+            )
+
+    async def _carry_out(
+        self, key: str, stateful_set: Object, planned: Plan, newest: Object, current: Object
+    ) -> None:
+        for pod in planned.delete:
+            await self._delete(key, stateful_set, pod)
+        await asyncio.gather(
+            *(
+                self._create(key, stateful_set, number, newest if is_newest else current)
+                for number, is_newest in planned.create
+            )
+        )
+
+    async def _create(self, key: str, stateful_set: Object, number: int, revision: Object) -> None:
+        name = identity.pod_name(stateful_set, number)
+        try:
+            await self._ensure_claims(stateful_set, number)
+            template = revision["data"]["spec"]["template"]
+            clean = {field: value for field, value in template.items() if field != "$patch"}
+            pod = identity.make_pod(stateful_set, clean, number, revisions.digest_of(revision))
+            made = await self.client.create(PODS, pod)
+        except StatusError as error:
+            if not is_already_exists(error):
+                text = f"create Pod {name} in StatefulSet {meta.name_of(stateful_set)} failed error: {error}"
+                self.record(stateful_set, WARNING, "FailedCreate", text)
+            raise
+        self.expectations.created(key, made)
+        text = f"create Pod {name} in StatefulSet {meta.name_of(stateful_set)} successful"
+        self.record(stateful_set, NORMAL, "SuccessfulCreate", text)
+
+    async def _ensure_claims(self, stateful_set: Object, number: int) -> None:
+        for claim in identity.make_claims(stateful_set, number):
+            if self.claims.get(meta.namespace_of(claim), meta.name_of(claim)) is not None:
+                continue
+            try:
+                await self.client.create(PERSISTENT_VOLUME_CLAIMS, claim)
+            except StatusError as error:
+                if not is_already_exists(error):
+                    raise
+
+    async def _delete(self, key: str, stateful_set: Object, pod: Object) -> None:
+        name = meta.name_of(pod)
+        try:
+            await self.client.delete(PODS, name, meta.namespace_of(pod), uid=meta.uid_of(pod))
+        except StatusError as error:
+            if is_not_found(error):
+                return
+            raise
+        self.expectations.deleted(key, meta.uid_of(pod))
+        text = f"delete Pod {name} in StatefulSet {meta.name_of(stateful_set)} successful"
+        self.record(stateful_set, NORMAL, "SuccessfulDelete", text)
+
+    async def _clean_up(
+        self,
+        stateful_set: Object,
+        owned: Sequence[Object],
+        history: list[Object],
+        newest: Object,
+        current: Object,
+    ) -> None:
+        in_use = {meta.labels(pod).get(revisions.HASH_LABEL, "") for pod in owned} | {
+            revisions.digest_of(current)
+        }
+        for old in revisions.to_clean_up(stateful_set, history, newest, in_use):
+            await self.client.delete(
+                CONTROLLER_REVISIONS, meta.name_of(old), meta.namespace_of(old), uid=meta.uid_of(old)
+            )
