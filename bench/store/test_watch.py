@@ -16,7 +16,7 @@ from store.api.leases import LeaseKeeper
 from store.api.machine import StoreMachine
 from store.api.messages import Header
 from store.mvcc.messages import PutRequest
-from store.watch.hub import Spec
+from store.watch.stream import Spec
 
 VALUE = b"v" * 256
 BATCH = 10

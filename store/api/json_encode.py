@@ -32,7 +32,7 @@ from store.mvcc.messages import (
     TxnResponse,
 )
 from store.raft.interface import Member
-from store.watch.hub import Batch, WatchResponse
+from store.watch.stream import Batch, WatchResponse
 
 
 def encode_header(header: Header) -> bytes:

@@ -19,8 +19,8 @@ import orjson
 from store.api import json_encode as encode
 from store.api import messages as m
 from store.api.errors import TooManyRequests
-from store.api.http1 import Request as HttpRequest
 from store.api.http1 import Response, Stream
+from store.api.http1_parser import Request as HttpRequest
 from store.api.json_names import decode
 from store.api.probes import Probes
 from store.api.service import StoreService

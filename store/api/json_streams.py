@@ -15,13 +15,13 @@ from collections import deque
 from store.api import json_encode as encode
 from store.api import messages as m
 from store.api.errors import BadRequest, NoLeader, TooManyRequests
-from store.api.http1 import Request as HttpRequest
 from store.api.http1 import Stream
+from store.api.http1_parser import Request as HttpRequest
 from store.api.json_gateway import StreamHandler, error_line
 from store.api.json_names import decode
 from store.api.service import StoreService
 from store.mvcc.errors import LeaseNotFound, RequestError
-from store.watch.hub import Spec, WatchStream
+from store.watch.stream import Spec, WatchStream
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_LINES_WAITING = 1000  # messages of one stream that are not served yet

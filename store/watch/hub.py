@@ -14,22 +14,16 @@ all of a group share one `Batch`, which a gateway encodes once.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import msgspec
-
 from store.mvcc.errors import Compacted
 from store.mvcc.messages import Event, Record
-from store.mvcc.query import in_range
+from store.watch.stream import Batch, Spec, Watcher, WatchResponse, WatchStream, make_batch
 
-MAX_OUTBOX_EVENTS = 4096  # per stream; beyond it watchers become unsynced
-MAX_OUTBOX_BYTES = 8 * 1024 * 1024
 SYNC_CHANGES = 2000  # looked at for one watcher in one go
 SYNC_TURN_CHANGES = 8000  # looked at in one turn, for all watchers of a stream
 MAX_WATCHERS_PER_STREAM = 10_000
-EVENT_OVERHEAD_BYTES = 128
 
 BROADCAST_ID = -1  # a progress response about all watchers of a stream
 
@@ -46,105 +40,6 @@ class History(Protocol):
     def history(self, start_revision: int, limit: int) -> list[Record]: ...
 
     def previous(self, record: Record) -> Record | None: ...
-
-
-class Spec(msgspec.Struct, frozen=True):
-    """What a watcher wants; watchers with equal specs share their batches."""
-
-    key: bytes
-    range_end: bytes = b""
-    prev_kv: bool = False
-    no_put: bool = False
-    no_delete: bool = False
-
-    def wants(self, record: Record) -> bool:
-        if self.no_delete and record.version == 0:
-            return False
-        if self.no_put and record.version:
-            return False
-        return in_range(record.key, self.key, self.range_end)
-
-
-class Batch(msgspec.Struct, gc=False):
-    """Changes for one group, in order. `encoded` is the gateway's, filled when the first watcher is written
-    to."""
-
-    events: list[Event]
-    prev_kv: bool
-    size_bytes: int
-    encoded: bytes | None = None
-
-
-class WatchResponse(msgspec.Struct):
-    watch_id: int
-    revision: int
-    batch: Batch | None = None  # none: created, canceled, or progress
-    created: bool = False
-    canceled: bool = False
-    compact_revision: int = 0
-    cancel_reason: str = ""
-    may_fragment: bool = False  # the watcher takes a long batch in several messages
-
-
-class Watcher:
-    __slots__ = ("fragment", "id", "next_revision", "notified", "progress_notify", "spec", "stream", "synced")
-
-    def __init__(
-        self,
-        stream: WatchStream,
-        id: int,
-        spec: Spec,
-        next_revision: int,
-        progress_notify: bool,
-        fragment: bool = False,
-    ) -> None:
-        self.stream = stream
-        self.id = id
-        self.spec = spec
-        self.next_revision = next_revision
-        self.progress_notify = progress_notify
-        self.fragment = fragment
-        self.synced = False
-        self.notified = False  # was given something since the last round of progress notifications
-
-
-class WatchStream:
-    """The watchers and the outbox of one connection. `on_ready` is called when an empty outbox gets a
-    response."""
-
-    def __init__(self, on_ready: Callable[[], None]) -> None:
-        self.watchers: dict[int, Watcher] = {}
-        self.unsynced: dict[Watcher, None] = {}  # in the order of their turns
-        self._outbox: deque[WatchResponse] = deque()
-        self._events = 0
-        self._size_bytes = 0
-        self._on_ready = on_ready
-        self.next_id = 0
-        self.progress_wanted = False
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._outbox
-
-    @property
-    def has_room(self) -> bool:
-        return self._events < MAX_OUTBOX_EVENTS and self._size_bytes < MAX_OUTBOX_BYTES
-
-    def put(self, response: WatchResponse) -> None:
-        self._outbox.append(response)
-        if response.batch is not None:
-            self._events += len(response.batch.events)
-            self._size_bytes += response.batch.size_bytes
-        if len(self._outbox) == 1:
-            self._on_ready()
-
-    def take(self) -> list[WatchResponse]:
-        """Everything in the outbox; the caller writes it out before it takes more, and then calls
-        `hub.sync`."""
-        taken = list(self._outbox)
-        self._outbox.clear()
-        self._events = self._size_bytes = 0
-        return taken
 
 
 class WatchHub:
@@ -238,7 +133,7 @@ class WatchHub:
             return
         revision = events[-1].record.mod_revision
         for spec, wanted in self._match(events).items():
-            batch = _batch(wanted, spec.prev_kv)
+            batch = make_batch(wanted, spec.prev_kv)
             for watcher in list(self._groups[spec]):
                 self._offer(watcher, batch, revision)
 
@@ -257,7 +152,7 @@ class WatchHub:
             events = [e for e in batch.events if e.record.mod_revision >= watcher.next_revision]
             if not events:
                 return
-            batch = _batch(events, batch.prev_kv)
+            batch = make_batch(events, batch.prev_kv)
             first = events[0].record.mod_revision
         if not watcher.stream.has_room:
             self._remove_synced(watcher)
@@ -298,7 +193,7 @@ class WatchHub:
             prev_kv = watcher.spec.prev_kv
             events = [Event(record, self._store.previous(record) if prev_kv else None) for record in wanted]
             watcher.notified = True
-            batch = _batch(events, prev_kv)
+            batch = make_batch(events, prev_kv)
             watcher.stream.put(WatchResponse(watcher.id, reached, batch, may_fragment=watcher.fragment))
         watcher.next_revision = max(watcher.next_revision, reached + 1)
         if reached == now:
@@ -387,14 +282,3 @@ class WatchHub:
             specs.remove(spec)
             if not specs:
                 del self._by_key[spec.key]
-
-
-def _batch(events: list[Event], prev_kv: bool) -> Batch:
-    return Batch(events, prev_kv, sum(_size_bytes(event, prev_kv) for event in events))
-
-
-def _size_bytes(event: Event, prev_kv: bool) -> int:
-    size = len(event.record.key) + len(event.record.value) + EVENT_OVERHEAD_BYTES
-    if prev_kv and event.prev is not None:
-        size += len(event.prev.value)
-    return size

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from store.api.http1 import BadHttp, Body, EndOfBody, Event, Request, RequestParser
+from store.api.http1_parser import BadHttp, Body, EndOfBody, Event, Request, RequestParser
 
 STREAMS = frozenset({b"/stream"})
 

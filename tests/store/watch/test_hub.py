@@ -10,7 +10,9 @@ from store.lease.table import LeaseTable
 from store.mvcc.messages import CompactionRequest, DeleteRangeRequest, PutRequest, RequestOp, TxnRequest
 from store.mvcc.store import MvccStore
 from store.watch import hub as hub_module
-from store.watch.hub import BROADCAST_ID, Spec, WatchHub, WatchResponse, WatchStream
+from store.watch import stream as stream_module
+from store.watch.hub import BROADCAST_ID, WatchHub
+from store.watch.stream import Spec, WatchResponse, WatchStream
 
 
 class Bench:
@@ -141,7 +143,7 @@ def test_equal_watchers_share_one_batch(bench: Bench) -> None:
 
 
 def test_a_slow_stream_catches_up_from_history(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "MAX_OUTBOX_EVENTS", 3)
+    monkeypatch.setattr(stream_module, "MAX_OUTBOX_EVENTS", 3)
     monkeypatch.setattr(hub_module, "SYNC_CHANGES", 2)
     fast = bench.open()
     for stream in (bench.stream, fast):
@@ -159,7 +161,7 @@ def test_a_slow_stream_catches_up_from_history(bench: Bench, monkeypatch: pytest
 def test_a_slow_stream_is_told_when_what_it_needs_is_compacted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "MAX_OUTBOX_EVENTS", 2)
+    monkeypatch.setattr(stream_module, "MAX_OUTBOX_EVENTS", 2)
     bench.hub.create(bench.stream, Spec(b"k"), 0, False)
     for _ in range(5):
         bench.put(b"k")
@@ -268,8 +270,8 @@ def test_every_watcher_gets_every_change_once_in_order(
 ) -> None:
     """Whatever the starts, however slow the streams."""
     bench = Bench()
-    old = hub_module.MAX_OUTBOX_EVENTS, hub_module.SYNC_CHANGES
-    hub_module.MAX_OUTBOX_EVENTS, hub_module.SYNC_CHANGES = room, 2
+    old = stream_module.MAX_OUTBOX_EVENTS, hub_module.SYNC_CHANGES
+    stream_module.MAX_OUTBOX_EVENTS, hub_module.SYNC_CHANGES = room, 2
     try:
         opened: list[tuple[WatchStream, Spec, int, list[str]]] = []
         for number, (key, delete) in enumerate([*changes, (b"a", False)]):
@@ -294,4 +296,4 @@ def test_every_watcher_gets_every_change_once_in_order(
             ]
             assert seen == ["created", *wanted]
     finally:
-        hub_module.MAX_OUTBOX_EVENTS, hub_module.SYNC_CHANGES = old
+        stream_module.MAX_OUTBOX_EVENTS, hub_module.SYNC_CHANGES = old
