@@ -15,6 +15,7 @@ from control_plane.controllers.namespace import NamespaceController
 from control_plane.controllers.node_lifecycle import NodeLifecycleController
 from control_plane.controllers.pod_gc import PodGarbageCollector
 from control_plane.controllers.replicaset import ReplicaSetController, ReplicationControllerController
+from control_plane.controllers.resource_quota import ResourceQuotaController
 from control_plane.controllers.root_ca import RootCAPublisher
 from control_plane.controllers.serviceaccount import ServiceAccountController
 from control_plane.controllers.statefulset import StatefulSetController
@@ -40,6 +41,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     GarbageCollector,
     PodGarbageCollector,
     ClusterRoleAggregationController,
+    ResourceQuotaController,
 )
 
 
