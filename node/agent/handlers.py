@@ -7,6 +7,7 @@ at the node's address; sockets are made on the node's side of the network, where
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -147,5 +148,5 @@ def resolve_port(port: int | str, container: Obj) -> int:
 
 
 def _dial_error(address: str, port: int, error: OSError) -> str:
-    why = (error.strerror or str(error) or repr(error)).lower()
+    why = os.strerror(error.errno).lower() if error.errno else str(error) or repr(error)
     return f"dial tcp {address}:{port}: connect: {why}"

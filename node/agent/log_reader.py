@@ -48,6 +48,8 @@ async def _batches(path: Path, options: LogOptions, is_running: IsRunning) -> As
             if not options.follow:
                 return
             if _rotated(path, file):
+                while (batch := _some(file, selection)) is not None:  # written between the last look and now
+                    yield batch
                 file.close()
                 file = path.open("rb")
             elif not running:

@@ -59,9 +59,11 @@ class KubeletServer:
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         for tunnel in TUNNELS:
             app.router.add_route("*", f"/{tunnel}/{{tail:.*}}", _not_implemented)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_TIMEOUT_S
+        )
         await self._runner.setup()
-        site = web.SockSite(self._runner, sock, ssl_context=context, shutdown_timeout=CLOSE_TIMEOUT_S)
+        site = web.SockSite(self._runner, sock, ssl_context=context)
         await site.start()
 
     async def stop(self) -> None:

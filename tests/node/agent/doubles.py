@@ -240,9 +240,15 @@ class FakeEvents:
 class HostNetwork:
     """The network seam on the host's loopback, for handlers that connect."""
 
-    name = "loopback"
+    name = "host"
     node_ip = "127.0.0.1"
     pod_cidr = ""
+    host_netns_path = None
+    lifeline_pid = 0
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
 
     async def connect(
         self, address: str, port: int, kind: socket.SocketKind, source: str = "", timeout_s: float = 5.0
