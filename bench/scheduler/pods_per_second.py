@@ -87,9 +87,8 @@ def main() -> None:
     args = parser.parse_args()
     rate, cpu_rate = uvloop.run(measure(args.nodes, args.pods, args.spread, args.ahead))
     memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{args.nodes} nodes, {args.pods} pods: {rate:.0f} pods/s ({cpu_rate:.0f} per CPU second), {memory_mib:.0f} MiB (with the API double)"
-    )
+    rates = f"{rate:.0f} pods/s ({cpu_rate:.0f} per CPU second)"
+    print(f"{args.nodes} nodes, {args.pods} pods: {rates}, {memory_mib:.0f} MiB (with the API double)")
 
 
 if __name__ == "__main__":
