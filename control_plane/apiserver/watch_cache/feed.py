@@ -34,13 +34,12 @@ class Feed:
     def __init__(
         self,
         client: StoreClient,
-        trust_progress: bool = True,
         decode_foreign: Callable[[bytes], Object] | None = None,
     ) -> None:
         self.revision = 0
         self.synced = asyncio.Event()
         self._client = client
-        self._trust_progress = trust_progress
+        self._trust_progress = False
         self._decode_foreign = decode_foreign
         self._caches: dict[bytes, ResourceCache] = {}
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -84,6 +83,7 @@ class Feed:
         while True:
             try:
                 if not complete:
+                    self._trust_progress = honest_progress((await self._client.status()).version)
                     await self._load()
                 complete, delay_s = True, RETRY_DELAY_S
                 await self._follow()
@@ -163,6 +163,14 @@ class Feed:
             future = heapq.heappop(self._waiters)[2]
             if not future.done():
                 future.set_result(None)
+
+
+def honest_progress(version: str) -> bool:
+    """Whether a store of this version sends progress only for what it has delivered. etcd before 3.4.31 and
+    3.5.13 could announce a revision before its events; with those only events say how far the caches are."""
+    numbers = [int(part) for part in version.split("-")[0].split("+")[0].split(".") if part.isdigit()]
+    release = (*numbers, 0, 0, 0)[:3]
+    return release >= (3, 5, 13) or (3, 4, 31) <= release < (3, 5, 0)
 
 
 def _place(key: bytes) -> tuple[bytes, str] | None:

@@ -4,7 +4,7 @@
         api.kubectl("get", "namespaces")
         api.request("GET", "/api/v1/pods")
 
-The store is a real etcd where there is one; `BALSA_TEST_STORE=balsa` takes one member of Balsa's own.
+The store is one member of Balsa's own; with `BALSA_TEST_STORE=etcd` it is the etcd of this machine.
 """
 
 from __future__ import annotations
@@ -95,8 +95,15 @@ class Harness:
         client, peer = free_port(), free_port()
         self.endpoints = f"https://127.0.0.1:{client}"
         pki = self.directory / "pki"
+        program = [
+            sys.executable,
+            "-c",
+            "import sys; from store.api.main import main; sys.exit(main(sys.argv[1:]))",
+        ]
+        if os.environ.get("BALSA_TEST_STORE") == "etcd":
+            program = ["etcd", "--client-cert-auth=true"]
         argv = [
-            "etcd",
+            *program,
             "--name=store-1",
             f"--data-dir={self.directory}/store",
             f"--listen-client-urls={self.endpoints}",
@@ -107,18 +114,10 @@ class Harness:
             f"--cert-file={pki}/store.crt",
             f"--key-file={pki}/store.key",
             f"--trusted-ca-file={pki}/store-ca.crt",
-            "--client-cert-auth=true",
             f"--peer-cert-file={pki}/store.crt",
             f"--peer-key-file={pki}/store.key",
             f"--peer-trusted-ca-file={pki}/store-ca.crt",
         ]
-        if os.environ.get("BALSA_TEST_STORE") == "balsa":
-            argv = [
-                sys.executable,
-                "-c",
-                "import sys; from store.api.main import main; sys.exit(main(sys.argv[1:]))",
-                *(each for each in argv[1:] if not each.startswith("--client-cert-auth")),
-            ]
         self.store_process = self._spawn("store", argv)
 
     def start_api(self) -> None:
