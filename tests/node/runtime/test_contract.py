@@ -208,6 +208,18 @@ async def test_containers_of_a_pod_share_the_host_name_and_memory(pods: Pods, ru
     assert await pods.output("cat /dev/shm/file; hostname", sandbox) == "shared\npod-1\n"
 
 
+async def test_many_short_containers_of_one_pod(pods: Pods) -> None:
+    """Their output, their ends and new ones meet in the same moments."""
+    sandbox = await pods.sandbox()
+
+    async def one(number: int) -> None:
+        status = await pods.run(f"echo {number}; echo {number} >&2; exit {number}", sandbox)
+        assert (status.exit_code, log_text(status)) == (number, f"{number}\n" * 2)
+
+    for start in (0, 20, 40):
+        await asyncio.gather(*(one(number) for number in range(start, start + 20)))
+
+
 async def test_a_removed_container_is_forgotten(pods: Pods, runtime: Runtime) -> None:
     sandbox = await pods.sandbox()
     container = await pods.start("sleep 60", sandbox)

@@ -145,7 +145,7 @@ def _take_identity(spec: dict[str, Any], in_own_user_namespace: bool) -> None:
 
 def _take_host_identity(spec: dict[str, Any]) -> None:
     """Without namespaces only root can become someone else; an ordinary user's pods are all that user's."""
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and (spec["uid"], spec["gid"]) != (0, 0):
         os.setgroups(spec["groups"])
         os.setresgid(spec["gid"], spec["gid"], spec["gid"])
         os.setresuid(spec["uid"], spec["uid"], spec["uid"])

@@ -23,6 +23,7 @@ import selectors
 import signal
 import socket
 import time
+import traceback
 from typing import Any
 
 from node.runtime.process.shim import cgroups, processes
@@ -58,26 +59,37 @@ class Shim:
         self.subscribers: set[socket.socket] = set()
         self.selector = selectors.DefaultSelector()
         self.stopping = False
+        self.wake_reader = -1  # a byte for each signal
 
     def run(self) -> None:
-        wake_reader, wake_writer = os.pipe()
+        self.wake_reader, wake_writer = os.pipe()
         os.set_blocking(wake_writer, False)
-        os.set_blocking(wake_reader, False)
+        os.set_blocking(self.wake_reader, False)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stopping", True))
         register = self.selector.register
-        register(wake_reader, selectors.EVENT_READ, lambda: self._drain(wake_reader))
+        register(self.wake_reader, selectors.EVENT_READ, self._drain)
         register(self.listener, selectors.EVENT_READ, self._accept)
         if self.lifeline >= 0:
             register(self.lifeline, selectors.EVENT_READ, lambda: setattr(self, "stopping", True))
         self._reap()
         while not self.stopping:
             for key, _ in self.selector.select(self._next_deadline_s()):
-                key.data()
+                self._handle(key)
             self._look_again()
             self._kill_overdue()
         self._shut_down()
+
+    def _handle(self, key: selectors.SelectorKey) -> None:
+        """A defect in handling one descriptor costs that descriptor, not the pod."""
+        try:
+            key.data()
+        except Exception:
+            os.write(2, traceback.format_exc().encode())
+            is_ours = key.fileobj is self.listener or key.fd in (self.wake_reader, self.lifeline)
+            if not is_ours and key.fd in self.selector.get_map():
+                self.selector.unregister(key.fileobj)
 
     # clients
 
@@ -91,6 +103,8 @@ class Shim:
 
     def _receive(self, client: socket.socket) -> None:
         fds: list[int] = []
+        if client not in self.clients:  # hung up in the same turn
+            return
         try:
             message, fds, _, _ = socket.recv_fds(client, MAX_MESSAGE_BYTES, 3)
             for fd in fds:
@@ -218,15 +232,17 @@ class Shim:
 
     def _reader(self, container: Container, fd: int) -> Any:
         def ready() -> None:
+            if fd not in container.readers:  # closed by an event of the same turn, its exit
+                return
             container.read(fd)
             if fd not in container.readers:
                 self.selector.unregister(fd)
 
         return ready
 
-    def _drain(self, wake_reader: int) -> None:
+    def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(wake_reader, 4096)
+            os.read(self.wake_reader, 4096)
         self._reap()
 
     def _reap(self) -> None:
