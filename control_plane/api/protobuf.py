@@ -12,96 +12,32 @@ Custom resources have no messages: `ProtobufError` says so, the apiserver answer
 from __future__ import annotations
 
 import struct
-from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from control_plane.api import protobuf_special as special
+from control_plane.api import protobuf_wire as wire
 from control_plane.api.errors import ApiError
 from control_plane.api.resources import definition_name
-from control_plane.api.sources import message_name, protobuf_messages
+from control_plane.api.sources import message_name
 
 Object = dict[str, Any]
 
 MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
-MAX_DEPTH = 100  # of nested messages
-SMALL_VALUES = 8192  # times, quantities and the like that are remembered
 
 _META = "k8s.io.apimachinery.pkg.apis.meta.v1."
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_SIGN_64 = 1 << 63
-_EMPTY: tuple[Any, ...] = ("", 0, False)
 
 
 class ProtobufError(ApiError):
     """Not a Kubernetes protobuf body, or a kind that has no message."""
 
 
-class Field:
-    __slots__ = ("drop_empty", "inline", "kind", "message", "name", "number", "repeated", "tag", "type")
-
-    def __init__(self, row: list[Any]) -> None:
-        self.number, self.name, self.type, how, flags = row
-        self.repeated = how == "repeated"
-        self.kind = how or self.type
-        self.inline = "i" in flags
-        self.drop_empty = "o" in flags and "p" not in flags
-        wire = {"int32": _VARINT, "int64": _VARINT, "bool": _VARINT, "double": _FIXED64}.get(
-            self.type, _BYTES
-        )
-        self.tag = _varint(self.number << 3 | (_BYTES if how == "map" else wire))
-        self.message: Message | None = None
-
-
-class Message:
-    """One message type. Nested types are looked up once, when the type is first used."""
-
-    __slots__ = ("by_name", "by_number", "inlined", "linked", "name", "special")
-
-    def __init__(self, name: str, rows: list[list[Any]]) -> None:
-        self.name = name
-        self.special = special.CODECS.get(name) or special.for_shape(name, rows)
-        fields = [Field(row) for row in rows]
-        self.by_number = {field.number: field for field in fields}
-        self.by_name = {field.name: field for field in fields if not field.inline}
-        self.inlined = [field for field in fields if field.inline]
-        self.linked = False
-
-    def link(self) -> Message:
-        if not self.linked:
-            for field in self.by_number.values():
-                if field.type.startswith("k8s."):
-                    field.message = _message(field.type)
-                    known = field.message.special
-                    if known and known.small and field.kind == field.type:
-                        field.kind = "small"
-            self.linked = True
-        return self
-
-
-@lru_cache(maxsize=1)
-def _table() -> dict[str, list[list[Any]]]:
-    return protobuf_messages()
-
-
-_messages: dict[str, Message] = {}
-
-
-def _message(name: str) -> Message:
-    found = _messages.get(name)
-    if found is None:
-        found = _messages[name] = Message(name, _table()[name])
-    return found
-
-
 @lru_cache(maxsize=1024)
-def _message_of(api_version: str, kind: str) -> Message | None:
+def _message_of(api_version: str, kind: str) -> wire.Message | None:
     group, _, version = api_version.rpartition("/")
     for name in (message_name(definition_name(group, version, kind)), _META + kind):
-        if name in _table():
-            return _message(name)
+        if name in wire.table():
+            return wire.message_type(name)
     return None
 
 
@@ -123,7 +59,7 @@ def decode(body: bytes, registry: object = None) -> tuple[str, str, Object]:
         message = _message_of(api_version, kind)
         if message is None:
             raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
-        obj = _decode(message, unknown.get("-", b""), 0)
+        obj = wire.decode(message, unknown.get("-", b""), 0)
     except (IndexError, struct.error, UnicodeDecodeError, ValueError, OverflowError) as error:
         raise ProtobufError(f"proto: {error}") from None
     return api_version, kind, {"apiVersion": api_version, "kind": kind, **obj}
@@ -135,259 +71,20 @@ def encode(obj: Object, registry: object = None) -> bytes:
     message = _message_of(api_version, kind)
     if message is None:
         raise ProtobufError(f"{kind} in version {api_version} has no protobuf form")
-    raw = _encode(message, obj)
-    type_meta = _delimited(b"\x0a", api_version.encode()) + _delimited(b"\x12", kind.encode())
+    raw = wire.encode(message, obj)
+    type_meta = wire.delimited(b"\x0a", api_version.encode()) + wire.delimited(b"\x12", kind.encode())
     # contentEncoding and contentType are always there, as Go writes them.
-    return MAGIC + _delimited(b"\x0a", type_meta) + _delimited(b"\x12", raw) + b"\x1a\x00\x22\x00"
+    return MAGIC + wire.delimited(b"\x0a", type_meta) + wire.delimited(b"\x12", raw) + b"\x1a\x00\x22\x00"
 
 
 def encode_watch_event(event_type: str, encoded_object: bytes) -> bytes:
     """A frame of a watch stream: four bytes of length, then a WatchEvent around an encoded object."""
-    holder = _delimited(b"\x0a", encoded_object)
-    event = _delimited(b"\x0a", event_type.encode()) + _delimited(b"\x12", holder)
+    holder = wire.delimited(b"\x0a", encoded_object)
+    event = wire.delimited(b"\x0a", event_type.encode()) + wire.delimited(b"\x12", holder)
     return struct.pack(">I", len(event)) + event
 
 
 def decode_message(name: str, raw: bytes, raw_bytes: bool = False) -> Object:
     """One message by its protobuf name; `raw_bytes` keeps bytes instead of base64."""
-    decoded: Object = _decode(_message(name), bytes(raw), 0, raw_bytes)
+    decoded: Object = wire.decode(wire.message_type(name), bytes(raw), 0, raw_bytes)
     return decoded
-
-
-def _decode(message: Message, data: bytes, depth: int, raw_bytes: bool = False) -> Any:
-    if depth > MAX_DEPTH:
-        raise ValueError("exceeded max depth")
-    fields = (message if message.linked else message.link()).by_number
-    out: Object = {}
-    position, end = 0, len(data)
-    while position < end:
-        tag = data[position]
-        position += 1
-        if tag > 127:
-            tag, position = _read_varint(data, position - 1)
-        wire = tag & 7
-        content: Any
-        if wire == _BYTES:
-            length = data[position]
-            position += 1
-            if length > 127:
-                length, position = _read_varint(data, position - 1)
-            if position + length > end:
-                raise ValueError("unexpected EOF")
-            content = data[position : position + length]
-            position += length
-        elif wire == _VARINT:
-            content = data[position]
-            position += 1
-            if content > 127:
-                content, position = _read_varint(data, position - 1)
-        elif wire == _FIXED64:
-            (content,) = struct.unpack_from("<d", data, position)
-            position += 8
-        elif wire == _FIXED32:
-            (content,) = struct.unpack_from("<f", data, position)
-            position += 4
-        else:
-            raise ValueError(f"illegal wireType {wire}")
-        field = fields.get(tag >> 3)
-        if field is None:
-            continue
-        if field.kind == "string" and type(content) is bytes:  # most of what there is
-            if content or not field.drop_empty:
-                out[field.name] = content.decode()
-        elif field.kind == "small" and type(content) is bytes:
-            value = _small(field.type, content)
-            if value is not None:
-                out[field.name] = value
-        else:
-            _take(field, content, wire, out, depth, raw_bytes)
-    codec = message.special
-    return codec.from_message(out) if codec else out
-
-
-@lru_cache(maxsize=SMALL_VALUES)
-def _small(name: str, content: bytes) -> Any:
-    """A time, quantity or int-or-string; None is a time that is not set."""
-    return _decode(_message(name), content, 0)
-
-
-@lru_cache(maxsize=SMALL_VALUES)
-def _encode_small(name: str, value: Any) -> bytes:
-    return _encode(_message(name), value)
-
-
-def _take(field: Field, content: Any, wire: int, out: Object, depth: int, raw_bytes: bool) -> None:
-    kind = field.kind
-    if kind == "map":
-        key, value = _entry(field, content, depth)
-        out.setdefault(field.name, {})[key] = value
-        return
-    if field.repeated:
-        if wire == _BYTES and field.type in ("int32", "int64", "bool"):
-            out.setdefault(field.name, []).extend(_packed(field, content))
-        else:
-            out.setdefault(field.name, []).append(_value(field, content, depth))
-        return
-    if kind == "bytes" and raw_bytes:
-        out[field.name] = content
-        return
-    value = _value(field, content, depth)
-    if field.inline:
-        out |= value
-    elif field.message is None:
-        if not (field.drop_empty and value in _EMPTY):
-            out[field.name] = value
-    elif value is not None:
-        if field.name in out and isinstance(value, dict):  # a message sent in parts is merged
-            value = out[field.name] | value
-        if not (field.drop_empty and value == []):
-            out[field.name] = value
-
-
-def _value(field: Field, content: Any, depth: int) -> Any:
-    if field.message is not None:
-        if field.kind != field.type and field.message.special and field.message.special.small:
-            return _small(field.type, _bytes(content))
-        return _decode(field.message, _bytes(content), depth + 1)
-    match field.type:
-        case "string":
-            return _bytes(content).decode()
-        case "bool":
-            return bool(content)
-        case "bytes":
-            return b2a_base64(_bytes(content), newline=False).decode("ascii")
-        case "double":
-            return int(content) if isinstance(content, float) and content.is_integer() else content
-    if not isinstance(content, int):
-        raise ValueError(f"wrong wireType for field {field.name}")
-    return content - (1 << 64) if content & _SIGN_64 else content
-
-
-def _bytes(content: Any) -> bytes:
-    if type(content) is not bytes:
-        raise ValueError("wrong wireType")
-    return content
-
-
-def _packed(field: Field, content: bytes) -> list[Any]:
-    values, position = [], 0
-    while position < len(content):
-        number, position = _read_varint(content, position)
-        values.append(_value(field, number, 0))
-    return values
-
-
-def _entry(field: Field, content: Any, depth: int) -> tuple[str, Any]:
-    """A map travels as repeated messages of key (1) and value (2)."""
-    key, value = "", None
-    data, position = _bytes(content), 0
-    while position < len(data):
-        tag, position = _read_varint(data, position)
-        if tag & 7 == _VARINT:
-            part: Any
-            part, position = _read_varint(data, position)
-        else:
-            length, position = _read_varint(data, position)
-            part = data[position : position + length]
-            position += length
-        if tag >> 3 == 1:
-            key = _bytes(part).decode()
-        else:
-            value = _value(field, part, depth)
-    if value is None:
-        value = _value(field, b"", depth) if field.type not in ("int32", "int64", "bool") else 0
-    return key, value
-
-
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number & (1 << 64) - 1, position
-        shift += 7
-        if shift > 63:
-            raise ValueError("integer overflow")
-
-
-def _encode(message: Message, obj: Any) -> bytes:
-    if not message.linked:
-        message.link()
-    if message.special:
-        obj = message.special.to_message(obj)
-    out = bytearray()
-    fields = message.by_name
-    rest: Object | None = {} if message.inlined else None
-    for key, value in obj.items():
-        field = fields.get(key)
-        if value is None:
-            continue
-        if field is None:
-            if rest is not None:
-                rest[key] = value
-        elif field.kind == "string":
-            raw = value.encode()
-            out += field.tag
-            if len(raw) < 128:
-                out.append(len(raw))
-            else:
-                out += _varint(len(raw))
-            out += raw
-        elif field.kind == "map":
-            for name, item in value.items():
-                entry = _delimited(b"\x0a", name.encode()) + _single(field, item, b"\x12")
-                out += field.tag + _varint(len(entry)) + entry
-        elif field.repeated:
-            for item in value:
-                out += _single(field, item, field.tag)
-        else:
-            out += _single(field, value, field.tag)
-    for inline in message.inlined:
-        assert inline.message is not None
-        if inner := _encode(inline.message, rest):
-            out += _delimited(inline.tag, inner)
-    return bytes(out)
-
-
-def _single(field: Field, value: Any, tag: bytes) -> bytes:
-    if field.message is not None:
-        if field.message.special and field.message.special.small:
-            return _delimited(tag, _encode_small(field.type, value))
-        return _delimited(tag, _encode(field.message, value))
-    return _SCALARS[field.type](tag, value)
-
-
-def _delimited(tag: bytes, content: bytes) -> bytes:
-    size = len(content)
-    return tag + (_ONE_BYTE[size] if size < 128 else _varint(size)) + content
-
-
-_ONE_BYTE = tuple(bytes((number,)) for number in range(128))
-
-
-def _varint(number: int) -> bytes:
-    if 0 <= number < 128:
-        return _ONE_BYTE[number]
-    number &= (1 << 64) - 1
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _raw(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else a2b_base64(value)
-
-
-_SCALARS: dict[str, Callable[[bytes, Any], bytes]] = {
-    "string": lambda tag, value: _delimited(tag, value.encode()),
-    "bytes": lambda tag, value: _delimited(tag, _raw(value)),
-    "int32": lambda tag, value: tag + _varint(value),
-    "int64": lambda tag, value: tag + _varint(value),
-    "bool": lambda tag, value: tag + (b"\x01" if value else b"\x00"),
-    "double": lambda tag, value: tag + struct.pack("<d", value),
-}

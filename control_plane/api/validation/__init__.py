@@ -15,6 +15,7 @@ from control_plane.api.errors import FieldError
 from control_plane.api.registry import Resource
 from control_plane.api.validation import (
     access,
+    batch,
     cluster,
     config,
     metadata,
@@ -31,7 +32,7 @@ from control_plane.api.validation.warnings import warnings
 
 __all__ = ["validate_create", "validate_update", "warnings"]
 
-_AREAS = (access, cluster, config, networking, pod, pod_update, policy, service, storage, workloads)
+_AREAS = (access, batch, cluster, config, networking, pod, pod_update, policy, service, storage, workloads)
 _OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_update.resize}
 
 Object = dict[str, Any]

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.validation import resources
+from control_plane.api.validation import environment, resources
 from control_plane.api.validation.registry import Errors, not_negative, one_of, problems
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
-_ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
 _SCHEMES = ("HTTP", "HTTPS")
@@ -23,20 +22,6 @@ _PROBE_NUMBERS = (
     "successThreshold",
     "failureThreshold",
 )
-_FIELD_PATHS = {
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-}
-_RESOURCE_FIELDS = {
-    f"{side}.{name}" for side in ("limits", "requests") for name in ("cpu", "memory", "ephemeral-storage")
-}
 _PROPAGATION = ("Bidirectional", "HostToContainer", "None")
 _MAX_ID = 2**31 - 1
 
@@ -90,9 +75,9 @@ def _container(path: str, container: Container, volumes: Mapping[str, Any], take
         )
     yield from _ports(f"{path}.ports", container.get("ports") or [])
     for index, variable in enumerate(container.get("env") or ()):
-        yield from _variable(f"{path}.env[{index}]", variable)
+        yield from environment.variable(f"{path}.env[{index}]", variable)
     for index, source in enumerate(container.get("envFrom") or ()):
-        yield from _env_from(f"{path}.envFrom[{index}]", source)
+        yield from environment.env_from(f"{path}.envFrom[{index}]", source)
     yield from _mounts(f"{path}.volumeMounts", container, volumes)
     yield from one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), _PULL_POLICIES)
     yield from resources.requirements(f"{path}.resources", container.get("resources") or {})
@@ -153,92 +138,6 @@ def _host_ports(path: str, spec: Mapping[str, Any]) -> Errors:
                     port.get("containerPort", 0),
                     "must match `hostPort` when `hostNetwork` is true",
                 )
-
-
-def _variable(path: str, variable: Mapping[str, Any]) -> Errors:
-    name = variable.get("name", "")
-    if not name:
-        yield errors.required(f"{path}.name")
-    else:
-        yield from problems(f"{path}.name", name, names.env_name(name))
-    source = variable.get("valueFrom")
-    if source is None:
-        return
-    where = f"{path}.valueFrom"
-    used = [key for key in _ENV_SOURCES if source.get(key) is not None]
-    if not used:
-        yield errors.invalid_value(where, "", f"must specify one of: {_listed(_ENV_SOURCES[:-1])}")
-    elif variable.get("value"):
-        yield errors.invalid_value(where, "", "may not be specified when `value` is not empty")
-    elif len(used) > 1:
-        yield errors.invalid_value(where, "", "may not have more than one field specified at a time")
-    for key in used:
-        yield from _reference(f"{where}.{key}", key, source[key])
-
-
-def _listed(keys: tuple[str, ...]) -> str:
-    quoted = [f"`{key}`" for key in keys]
-    return f"{', '.join(quoted[:-1])} or {quoted[-1]}"
-
-
-def _reference(path: str, kind: str, reference: Mapping[str, Any]) -> Errors:
-    if kind == "fieldRef":
-        yield from field_reference(path, reference, _FIELD_PATHS)
-    elif kind == "resourceFieldRef":
-        yield from resource_reference(path, reference, needs_container=False)
-    elif kind in ("configMapKeyRef", "secretKeyRef"):
-        key = reference.get("key", "")
-        if not key:
-            yield errors.required(f"{path}.key")
-        else:
-            yield from problems(f"{path}.key", key, names.config_key(key))
-
-
-def field_reference(path: str, reference: Mapping[str, Any], known: set[str]) -> Errors:
-    field_path = reference.get("fieldPath", "")
-    if not field_path:
-        yield errors.required(f"{path}.fieldPath")
-        return
-    base, bracket, rest = field_path.partition("['")
-    if bracket and base in ("metadata.labels", "metadata.annotations") and rest.endswith("']"):
-        yield from problems(f"{path}.fieldPath", rest[:-2], names.label_key(rest[:-2].lower()))
-    elif field_path not in known:
-        if field_path in ("metadata.labels", "metadata.annotations") or not field_path.startswith(
-            ("metadata.", "spec.", "status.")
-        ):
-            yield errors.invalid_value(
-                f"{path}.fieldPath",
-                field_path,
-                f"error converting fieldPath: field label not supported: {field_path}",
-            )
-        else:
-            yield errors.not_supported(f"{path}.fieldPath", field_path, sorted(known))
-
-
-def resource_reference(path: str, reference: Mapping[str, Any], needs_container: bool) -> Errors:
-    name = reference.get("resource", "")
-    if needs_container and not reference.get("containerName"):
-        yield errors.required(f"{path}.containerName")
-    if not name:
-        yield errors.required(f"{path}.resource")
-    elif name not in _RESOURCE_FIELDS and ".hugepages-" not in name:
-        yield errors.not_supported(f"{path}.resource", name, sorted(_RESOURCE_FIELDS))
-
-
-def _env_from(path: str, source: Mapping[str, Any]) -> Errors:
-    if prefix := source.get("prefix"):
-        yield from problems(f"{path}.prefix", prefix, names.env_name(prefix))
-    used = [key for key in ("configMapRef", "secretRef") if source.get(key) is not None]
-    if not used:
-        yield errors.invalid_value(path, "", "must specify one of: `configMapRef` or `secretRef`")
-    if len(used) > 1:
-        yield errors.invalid_value(path, "", "may not have more than one field specified at a time")
-    for key in used:
-        name = source[key].get("name", "")
-        if not name:
-            yield errors.required(f"{path}.{key}.name")
-        else:
-            yield from problems(f"{path}.{key}.name", name, names.dns_subdomain(name))
 
 
 def _mounts(path: str, container: Container, volumes: Mapping[str, Any]) -> Errors:

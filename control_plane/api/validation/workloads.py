@@ -1,4 +1,4 @@
-"""Deployments, sets, jobs and the autoscaler."""
+"""Deployments, sets and the autoscaler."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ from control_plane.api.validation.registry import (
     spec_of,
 )
 
-_MAX_CRON_NAME = 52
-_MAX_INDEXED = 100_000
-_CONCURRENCY = ("Allow", "Forbid", "Replace")
 _STATEFUL_MUTABLE = (
     "replicas",
     "ordinals",
@@ -50,7 +47,7 @@ def _selector_and_template(kind: str, spec: Mapping[str, Any], always: bool = Tr
         yield from metadata.label_selector("spec.selector", selector)
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             yield errors.invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}")
-        elif not _matches(selector, labels):
+        elif not matches(selector, labels):
             yield errors.invalid_value(
                 "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
             )
@@ -71,14 +68,14 @@ def _selector_and_template(kind: str, spec: Mapping[str, Any], always: bool = Tr
         )
 
 
-def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     try:
         return selectors.from_label_selector(selector).matches(labels)
     except selectors.SelectorError:
         return True  # reported already, as an invalid operator
 
 
-def _numbers(spec: Mapping[str, Any], *keys: str) -> Errors:
+def numbers(spec: Mapping[str, Any], *keys: str) -> Errors:
     for key in keys:
         yield from not_negative(f"spec.{key}", spec.get(key))
 
@@ -97,10 +94,10 @@ def _is_zero(value: int | str | None) -> bool:
 @on_create("deployments.apps")
 def deployment(obj: Object) -> Errors:
     spec = spec_of(obj)
-    yield from _numbers(spec, "replicas")
+    yield from numbers(spec, "replicas")
     yield from _selector_and_template("deployment", spec)
     yield from _strategy(spec.get("strategy") or {})
-    yield from _numbers(spec, "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
+    yield from numbers(spec, "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
     deadline_s = spec.get("progressDeadlineSeconds")
     if deadline_s is not None and deadline_s <= spec.get("minReadySeconds", 0):
         yield errors.invalid_value(
@@ -147,19 +144,19 @@ def keep_selector(new: Object, old: Object) -> Errors:
 @on_create("replicasets.apps")
 def replica_set(obj: Object) -> Errors:
     spec = spec_of(obj)
-    yield from _numbers(spec, "replicas", "minReadySeconds")
+    yield from numbers(spec, "replicas", "minReadySeconds")
     yield from _selector_and_template("replicaset", spec)
 
 
 @on_create("replicationcontrollers")
 def replication_controller(obj: Object) -> Errors:
     spec = spec_of(obj)
-    yield from _numbers(spec, "minReadySeconds")
+    yield from numbers(spec, "minReadySeconds")
     selector, template = spec.get("selector") or {}, spec.get("template")
     yield from metadata.labels("spec.selector", selector)
     if not selector:
         yield errors.required("spec.selector")
-    yield from _numbers(spec, "replicas")
+    yield from numbers(spec, "replicas")
     if template is None:
         yield errors.required("spec.template")
         return
@@ -175,7 +172,7 @@ def replication_controller(obj: Object) -> Errors:
 def daemon_set(obj: Object) -> Errors:
     spec = spec_of(obj)
     yield from _selector_and_template("daemonset", spec)
-    yield from _numbers(spec, "minReadySeconds", "revisionHistoryLimit")
+    yield from numbers(spec, "minReadySeconds", "revisionHistoryLimit")
     strategy = spec.get("updateStrategy") or {}
     rolling = strategy.get("rollingUpdate") or {}
     if strategy.get("type") == "RollingUpdate":
@@ -224,7 +221,7 @@ def stateful_set(obj: Object) -> Errors:
             yield from one_of(
                 f"spec.persistentVolumeClaimRetentionPolicy.{key}", retention[key], ("Delete", "Retain")
             )
-    yield from _numbers(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
+    yield from numbers(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
     yield from _selector_and_template("statefulset", spec)
 
 
@@ -234,173 +231,6 @@ def stateful_set_update(new: Object, old: Object) -> Errors:
     then = {k: v for k, v in spec_of(old).items() if k not in _STATEFUL_MUTABLE}
     if now != then:
         yield errors.forbidden_field("spec", _STATEFUL_FORBIDDEN)
-
-
-@on_create("jobs.batch")
-def job(obj: Object) -> Errors:
-    yield from _job_spec("spec", spec_of(obj), needs_selector=True)
-
-
-def _job_spec(path: str, spec: Mapping[str, Any], needs_selector: bool) -> Errors:
-    for key in (
-        "parallelism",
-        "completions",
-        "activeDeadlineSeconds",
-        "backoffLimit",
-        "ttlSecondsAfterFinished",
-        "backoffLimitPerIndex",
-        "maxFailedIndexes",
-    ):
-        yield from not_negative(f"{path}.{key}", spec.get(key))
-    mode = spec.get("completionMode")
-    if mode:
-        yield from one_of(f"{path}.completionMode", mode, ("Indexed", "NonIndexed"))
-    if mode == "Indexed":
-        if spec.get("completions") is None:
-            yield errors.required(f"{path}.completions", "when completion mode is Indexed")
-        if spec.get("parallelism", 0) > _MAX_INDEXED:
-            yield errors.invalid_value(
-                f"{path}.parallelism",
-                spec["parallelism"],
-                "must be less than or equal to 100000 when completion mode is Indexed",
-            )
-    template = spec.get("template") or {}
-    selector = spec.get("selector")
-    if needs_selector:
-        labels = (template.get("metadata") or {}).get("labels") or {}
-        if selector is None:
-            yield errors.required(f"{path}.selector")
-        else:
-            yield from metadata.label_selector(f"{path}.selector", selector)
-            if not _matches(selector, labels):
-                yield errors.invalid_value(
-                    f"{path}.template.metadata.labels", labels, "`selector` does not match template `labels`"
-                )
-    yield from pod_template(f"{path}.template", template)
-    policy = (template.get("spec") or {}).get("restartPolicy")
-    if policy == "Always":
-        yield errors.required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-    elif policy not in ("OnFailure", "Never"):
-        yield errors.not_supported(
-            f"{path}.template.spec.restartPolicy", policy or "", ("OnFailure", "Never")
-        )
-
-
-@on_update("jobs.batch")
-def job_update(new: Object, old: Object) -> Errors:
-    spec, before = spec_of(new), spec_of(old)
-    elastic = spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism")
-    if not elastic:
-        yield from immutable("spec.completions", spec.get("completions"), before.get("completions"))
-    yield from immutable("spec.selector", spec.get("selector"), before.get("selector"))
-    if not (before.get("suspend") and not (old.get("status") or {}).get("startTime")):
-        yield from immutable("spec.template", spec.get("template"), before.get("template"))
-    for key in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
-        yield from immutable(f"spec.{key}", spec.get(key), before.get(key))
-
-
-@on_create("cronjobs.batch")
-def cron_job(obj: Object) -> Errors:
-    spec = spec_of(obj)
-    name = (obj.get("metadata") or {}).get("name", "")
-    if len(name) > _MAX_CRON_NAME:
-        yield errors.invalid_value("metadata.name", name, "must be no more than 52 characters")
-    yield from _schedule(spec)
-    yield from not_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
-    yield from one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), _CONCURRENCY)
-    yield from _numbers(spec, "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
-    job_spec = (spec.get("jobTemplate") or {}).get("spec") or {}
-    yield from _job_spec("spec.jobTemplate.spec", job_spec, needs_selector=False)
-    if job_spec.get("manualSelector"):
-        yield errors.not_supported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false"))
-
-
-def _schedule(spec: Mapping[str, Any]) -> Errors:
-    schedule = spec.get("schedule", "")
-    if not schedule:
-        yield errors.required("spec.schedule")
-        return
-    if "TZ" in schedule:
-        yield errors.invalid_value(
-            "spec.schedule", schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        )
-    elif problem := _cron_problem(schedule):
-        yield errors.invalid_value("spec.schedule", schedule, problem)
-    zone = spec.get("timeZone")
-    if zone == "":
-        yield errors.invalid_value("spec.timeZone", zone, "timeZone must be nil or non-empty string")
-    elif zone is not None and not _zone_exists(zone):
-        yield errors.invalid_value("spec.timeZone", zone, f"unknown time zone {zone}")
-
-
-_CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-_CRON_NAMES = {
-    3: ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-    4: ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
-}
-_CRON_MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-
-
-def _cron_problem(schedule: str) -> str:
-    if schedule.startswith("@"):
-        known = schedule in _CRON_MACROS or schedule.startswith("@every ")
-        return "" if known else f"unrecognized descriptor: {schedule}"
-    fields = schedule.split()
-    if len(fields) != len(_CRON_RANGES):
-        return f"expected exactly 5 fields, found {len(fields)}: {list_text(fields)}"
-    for index, text in enumerate(fields):
-        for part in text.split(","):
-            if problem := _cron_part_problem(index, part):
-                return problem
-    return ""
-
-
-def list_text(fields: list[str]) -> str:
-    return "[" + " ".join(fields) + "]"
-
-
-def _cron_part_problem(index: int, part: str) -> str:
-    low, high = _CRON_RANGES[index]
-    span, slash, step = part.partition("/")
-    if slash and (not step.isdigit() or int(step) == 0):
-        return (
-            f"step of range should be a positive number: {part}"
-            if step == "0"
-            else f"failed to parse int from {step}: strconv.Atoi: parsing {errors.quote(step)}: invalid syntax"
-        )
-    if span in ("*", "?"):
-        return ""
-    first, dash, last = span.partition("-")
-    bounds = []
-    for end in (first, last) if dash else (first,):
-        named = _CRON_NAMES.get(index, ())
-        if end.lower() in named:
-            bounds.append(named.index(end.lower()) + (1 if index == 3 else 0))
-        elif end.isdigit():
-            bounds.append(int(end))
-        else:
-            return (
-                f"failed to parse int from {end}: strconv.Atoi: parsing {errors.quote(end)}: invalid syntax"
-            )
-    if bounds[0] < low:
-        return f"beginning of range ({bounds[0]}) below minimum ({low}): {part}"
-    if bounds[-1] > high:
-        return f"end of range ({bounds[-1]}) above maximum ({high}): {part}"
-    if bounds[0] > bounds[-1]:
-        return f"beginning of range ({bounds[0]}) beyond end of range ({bounds[-1]}): {part}"
-    return ""
-
-
-def _zone_exists(zone: str) -> bool:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
-        return False
-    except KeyError:
-        return False
-    return zone != "Local"
 
 
 @on_create("horizontalpodautoscalers.autoscaling")

@@ -1,0 +1,126 @@
+"""Jobs and cron jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.api import errors
+from control_plane.api.validation import cron, metadata
+from control_plane.api.validation.pod import pod_template
+from control_plane.api.validation.registry import (
+    Errors,
+    Object,
+    immutable,
+    not_negative,
+    on_create,
+    on_update,
+    one_of,
+    spec_of,
+)
+from control_plane.api.validation.workloads import matches, numbers
+
+_MAX_CRON_NAME = 52
+
+
+_MAX_INDEXED = 100_000
+
+
+_CONCURRENCY = ("Allow", "Forbid", "Replace")
+
+
+@on_create("jobs.batch")
+def job(obj: Object) -> Errors:
+    yield from _job_spec("spec", spec_of(obj), needs_selector=True)
+
+
+def _job_spec(path: str, spec: Mapping[str, Any], needs_selector: bool) -> Errors:
+    for key in (
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ):
+        yield from not_negative(f"{path}.{key}", spec.get(key))
+    mode = spec.get("completionMode")
+    if mode:
+        yield from one_of(f"{path}.completionMode", mode, ("Indexed", "NonIndexed"))
+    if mode == "Indexed":
+        if spec.get("completions") is None:
+            yield errors.required(f"{path}.completions", "when completion mode is Indexed")
+        if spec.get("parallelism", 0) > _MAX_INDEXED:
+            yield errors.invalid_value(
+                f"{path}.parallelism",
+                spec["parallelism"],
+                "must be less than or equal to 100000 when completion mode is Indexed",
+            )
+    template = spec.get("template") or {}
+    selector = spec.get("selector")
+    if needs_selector:
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        if selector is None:
+            yield errors.required(f"{path}.selector")
+        else:
+            yield from metadata.label_selector(f"{path}.selector", selector)
+            if not matches(selector, labels):
+                yield errors.invalid_value(
+                    f"{path}.template.metadata.labels", labels, "`selector` does not match template `labels`"
+                )
+    yield from pod_template(f"{path}.template", template)
+    policy = (template.get("spec") or {}).get("restartPolicy")
+    if policy == "Always":
+        yield errors.required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+    elif policy not in ("OnFailure", "Never"):
+        yield errors.not_supported(
+            f"{path}.template.spec.restartPolicy", policy or "", ("OnFailure", "Never")
+        )
+
+
+@on_update("jobs.batch")
+def job_update(new: Object, old: Object) -> Errors:
+    spec, before = spec_of(new), spec_of(old)
+    elastic = spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism")
+    if not elastic:
+        yield from immutable("spec.completions", spec.get("completions"), before.get("completions"))
+    yield from immutable("spec.selector", spec.get("selector"), before.get("selector"))
+    if not (before.get("suspend") and not (old.get("status") or {}).get("startTime")):
+        yield from immutable("spec.template", spec.get("template"), before.get("template"))
+    for key in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
+        yield from immutable(f"spec.{key}", spec.get(key), before.get(key))
+
+
+@on_create("cronjobs.batch")
+def cron_job(obj: Object) -> Errors:
+    spec = spec_of(obj)
+    name = (obj.get("metadata") or {}).get("name", "")
+    if len(name) > _MAX_CRON_NAME:
+        yield errors.invalid_value("metadata.name", name, "must be no more than 52 characters")
+    yield from _schedule(spec)
+    yield from not_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
+    yield from one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), _CONCURRENCY)
+    yield from numbers(spec, "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+    job_spec = (spec.get("jobTemplate") or {}).get("spec") or {}
+    yield from _job_spec("spec.jobTemplate.spec", job_spec, needs_selector=False)
+    if job_spec.get("manualSelector"):
+        yield errors.not_supported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false"))
+
+
+def _schedule(spec: Mapping[str, Any]) -> Errors:
+    schedule = spec.get("schedule", "")
+    if not schedule:
+        yield errors.required("spec.schedule")
+        return
+    if "TZ" in schedule:
+        yield errors.invalid_value(
+            "spec.schedule", schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+        )
+    elif problem := cron.schedule_problem(schedule):
+        yield errors.invalid_value("spec.schedule", schedule, problem)
+    zone = spec.get("timeZone")
+    if zone == "":
+        yield errors.invalid_value("spec.timeZone", zone, "timeZone must be nil or non-empty string")
+    elif zone is not None and not cron.zone_exists(zone):
+        yield errors.invalid_value("spec.timeZone", zone, f"unknown time zone {zone}")
