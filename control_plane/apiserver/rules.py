@@ -50,7 +50,7 @@ def validate_update(ctx: Context, new: Object, old: Object) -> Sequence[FieldErr
 
 
 def warnings(ctx: Context, obj: Object, old: Object | None = None) -> Sequence[str]:
-    return []
+    return validation.warnings(ctx.stored_resource, obj, old)
 
 
 def check(ctx: Context, problems: Sequence[FieldError], name: str) -> None:
