@@ -1,4 +1,4 @@
-"""Questions to the apiserver about users and rights: answered at once, never stored."""
+"""What is answered at once and never stored: questions about users and rights, and the state of components."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from control_plane.api import errors, meta
 from control_plane.api.registry import Resource
+from control_plane.apiserver import tables
 from control_plane.apiserver.authn.interface import Unauthenticated
 from control_plane.apiserver.authn.user import UserInfo
 from control_plane.apiserver.authz.interface import Attributes, Decision
@@ -157,6 +158,29 @@ async def pod_binding(ctx: Context) -> Response:
     return await binding.create(replace(ctx, resource=pods))
 
 
+async def component_statuses(ctx: Context) -> Response:
+    """Deprecated, but `kubectl get componentstatuses` asks for it: the one component this server can see."""
+    why = ctx.core.freshness.failure
+    condition = {"type": "Healthy", "status": "True" if why is None else "False", "message": why or "ok"}
+    store = {
+        "kind": "ComponentStatus",
+        "apiVersion": "v1",
+        "metadata": {"name": "etcd-0"},
+        "conditions": [condition],
+    }
+    if ctx.info.verb == "get":
+        if ctx.info.name != "etcd-0":
+            raise errors.not_found("", "componentstatuses", ctx.info.name)
+        return respond.served_object(ctx, store)
+    target = respond.target_of(ctx)
+    if target.transform == "Table":
+        include = ctx.request.first("includeObject") or "Metadata"
+        shown = tables.table(ctx.resource, [store], {}, target.version, include, ctx.core.clock())
+    else:
+        shown = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [store]}
+    return respond.encoded(ctx, target, shown)
+
+
 _HANDLERS: Mapping[str, Handler] = {
     "selfsubjectaccessreviews.authorization.k8s.io": self_subject_access,
     "subjectaccessreviews.authorization.k8s.io": subject_access,
@@ -165,4 +189,5 @@ _HANDLERS: Mapping[str, Handler] = {
     "selfsubjectreviews.authentication.k8s.io": self_subject,
     "tokenreviews.authentication.k8s.io": token_review,
     "bindings": pod_binding,
+    "componentstatuses": component_statuses,
 }

@@ -19,7 +19,7 @@ from control_plane.apiserver.watch_cache.entry import Change, Entry
 HISTORY_MAX_CHANGES = 4096
 HISTORY_MAX_BYTES = 4 * 1024 * 1024
 HISTORY_MIN_CHANGES = 128
-DECODED_MAX_OBJECTS = 2048
+DECODED_MAX_BYTES = 1024 * 1024  # of JSON; about five times as much as dicts
 
 Object = dict[str, Any]
 
@@ -46,6 +46,7 @@ class ResourceCache:
         self._history_bytes = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self._decoded: dict[str, tuple[int, Object]] = {}
+        self._decoded_bytes = 0
         self._all: tuple[int, tuple[Object, ...]] | None = None
 
     # --- reading
@@ -86,17 +87,22 @@ class ResourceCache:
         if known is not None and known[0] == entry.revision:
             return known[1]
         obj = entry.object()
-        if len(self._decoded) >= DECODED_MAX_OBJECTS:
+        self._decoded_bytes += len(entry.raw)
+        if self._decoded_bytes > DECODED_MAX_BYTES:
             self._decoded.clear()
+            self._decoded_bytes = len(entry.raw)
         self._decoded[item] = (entry.revision, obj)
         return obj
 
     def objects(self, prefix: str = "") -> tuple[Object, ...]:
-        """Shared objects in key order. Without a prefix the same tuple is returned until something changes."""
+        """Shared objects in key order. Without a prefix the same tuple is returned until something changes,
+        unless there is too much of it to keep."""
         if prefix:
             return tuple(obj for item, _ in self.entries(prefix) if (obj := self.object(item)) is not None)
         if self._all is None or self._all[0] != self.changed_at:
             found = tuple(obj for item in self._entries if (obj := self.object(item)) is not None)
+            if len(self._decoded) < len(found):
+                return found
             self._all = (self.changed_at, found)
         return self._all[1]
 
@@ -163,6 +169,7 @@ class ResourceCache:
         self._history = []
         self._history_bytes = 0
         self._decoded = {}
+        self._decoded_bytes = 0
         self._all = None
         self.floor = self.changed_at = revision
         self.notify()

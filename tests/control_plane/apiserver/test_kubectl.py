@@ -229,3 +229,9 @@ def test_get_forms(kubectl: Kubectl) -> None:
     assert "web" in kubectl("get", "deploy", "--show-labels", "--sort-by=.metadata.name")
     missing = kubectl.run("get", "deploy", "none", check=False)
     assert missing.stderr == 'Error from server (NotFound): deployments.apps "none" not found\n'
+
+
+def test_component_statuses(kubectl: Kubectl) -> None:
+    rows = kubectl("get", "componentstatuses").splitlines()
+    assert rows[1].split()[:2] == ["etcd-0", "Healthy"]
+    assert kubectl("get", "componentstatus", "etcd-0", "-o", "name") == "componentstatus/etcd-0\n"
