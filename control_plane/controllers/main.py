@@ -16,6 +16,7 @@ from control_plane.client.events import EventRecorder
 from control_plane.client.informer import InformerFactory
 from control_plane.client.leader_election import LeaderElector
 from control_plane.client.leader_flags import add_leader_flags, elector_from
+from control_plane.client.renewal import keep_renewed
 from control_plane.client.transport import HttpTransport, TokenSource, Transport
 from control_plane.controllers import credentials, registry
 from control_plane.controllers.context import Context, Options, RecordEvent
@@ -76,9 +77,11 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         door = health_server(args, ready={"leader-election": lambda: None})
         if door is not None:
             await door.start()
+        renewal = asyncio.create_task(keep_renewed(client, args.kubeconfig))
         try:
             await lifecycle.until_stopped(asyncio.create_task(_lead(manager, elector, lifecycle)))
         finally:
+            renewal.cancel()
             await manager.stop()
             await bare.close()
             if door is not None:
