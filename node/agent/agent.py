@@ -30,6 +30,7 @@ from node.agent.objects import ObjectCache
 from node.agent.parts import Parts
 from node.agent.pod_spec import Obj
 from node.agent.server import KubeletServer
+from node.agent.static_pods import StaticPods
 from node.agent.status_manager import StatusManager
 from node.agent.tokens import TokenCache
 from node.agent.view import Host
@@ -54,6 +55,7 @@ class Options:
     cluster_domain: str = "cluster.local"
     service_cidr: str = "10.96.0.0/16"
     proxy: bool = True
+    manifests: Path | None = None  # the directory of static pods
     node_port_lock: Path | None = None  # whose holder serves NodePorts on the host; None: nobody does
 
 
@@ -71,7 +73,7 @@ class Agent:
         self._services = self._informers.informer(gvr.SERVICES)
         self._nodes = self._informers.informer(gvr.NODES, field_selector=f"metadata.name={name}")
         self._events = EventRecorder(client.named("balsa-node", "kubelet"), "kubelet", name)
-        self._status = StatusManager(client)
+        self._status = StatusManager(client, lambda pod: self._manager.object_of(pod))
         self._tokens = TokenCache(client, client.clock)
         self._objects = ObjectCache(client, self._object_changed)
         self._measured = machine.measure(options.root)
@@ -84,6 +86,7 @@ class Agent:
             options.update_interval_s,
         )  # fmt: skip
         self._proxy = self._make_proxy()
+        self._static = self._make_static()
         self._server = KubeletServer(name, self._parts, self._manager, client.clock, self._unhealthy)
 
     async def start(self, sock: socket.socket, context: ssl.SSLContext) -> None:
@@ -105,6 +108,9 @@ class Agent:
             self._services.wait_synced(), self._nodes.wait_synced(), self._pods.wait_synced()
         )
         self._pods.add_handler(self._manager.added, self._updated, self._manager.deleted)
+        if self._static is not None:
+            self._static.look()
+            self._spawn(self._static.run())
         self._manager.synced()
         log.info("node agent ready", node=self._options.settings.name, pods=len(self._pods))
 
@@ -169,6 +175,12 @@ class Agent:
             self._informers, self._network, options.settings.name, options.service_cidr,
             options.node_port_lock, zone=self._zone,
         )  # fmt: skip
+
+    def _make_static(self) -> StaticPods | None:
+        directory = self._options.manifests
+        if directory is None:
+            return None
+        return StaticPods(directory, self._options.settings.name, self._client, self._manager, self._node)
 
     def _zone(self) -> str:
         labels: dict[str, str] = self._node()["metadata"].get("labels") or {}

@@ -60,6 +60,7 @@ def parser() -> Parser:
         help="name servers for pods with dnsPolicy ClusterFirst",
     )
     add("--cluster-domain", default="cluster.local", help="the cluster's DNS domain")
+    add("--pod-manifest-path", default="", metavar="DIR", help="manifests of static pods")
     _network_flags(flags)
     return flags
 
@@ -139,6 +140,7 @@ def _options(args: argparse.Namespace, root: Path, network: Network, runtime: Ru
         cluster_dns=[each for each in args.cluster_dns.split(",") if each],
         cluster_domain=args.cluster_domain,
         service_cidr=args.service_cidr,
+        manifests=Path(args.pod_manifest_path) if args.pod_manifest_path else None,
         proxy=args.proxy_mode != "none",
         node_port_lock=Path(args.node_port_lock) if args.node_port_lock else root.parent / NODE_PORT_LOCK,
     )

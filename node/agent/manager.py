@@ -14,7 +14,17 @@ from pathlib import Path
 from node.agent import admission, container_config
 from node.agent.errors import Rejected
 from node.agent.parts import Parts
-from node.agent.pod_spec import Obj, full_name, is_deleting, is_mirror, is_terminal, name, namespace, uid
+from node.agent.pod_spec import (
+    Obj,
+    full_name,
+    is_deleting,
+    is_mirror,
+    is_static,
+    is_terminal,
+    name,
+    namespace,
+    uid,
+)
 from node.agent.pod_worker import PodWorker
 from node.agent.view import Outcome
 from node.agent.volumes import cleanup
@@ -33,6 +43,7 @@ class PodManager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._found: dict[str, list[SandboxStatus]] = {}  # by pod uid, of an earlier agent
         self._events_task: asyncio.Task[None] | None = None
+        self.mirrors: dict[tuple[str, str], Obj] = {}
 
     async def start(self) -> None:
         """Before the first pod is told: look what is here."""
@@ -50,7 +61,10 @@ class PodManager:
     # ---- what is wanted
 
     def added(self, pod: Obj) -> None:
-        if is_mirror(pod) or uid(pod) in self._workers:
+        if is_mirror(pod):
+            self._mirror(pod)
+            return
+        if uid(pod) in self._workers:
             return
         found = self._found.pop(uid(pod), [])
         worker = PodWorker(self._parts, pod, tuple(each.id for each in found))
@@ -66,6 +80,9 @@ class PodManager:
             worker.update(pod)
 
     def deleted(self, pod: Obj) -> None:
+        if is_mirror(pod):
+            self.mirrors.pop((namespace(pod), name(pod)), None)
+            return
         worker = self._workers.get(uid(pod))
         if worker is not None:
             worker.remove(pod)
@@ -81,6 +98,17 @@ class PodManager:
         for directory in self._pods_directory.iterdir() if self._pods_directory.is_dir() else ():
             if directory.name not in self._workers:
                 cleanup.remove(directory)
+
+    def _mirror(self, mirror: Obj) -> None:
+        key = namespace(mirror), name(mirror)
+        self.mirrors[key] = mirror
+        for worker in self._workers.values():
+            if is_static(worker.pod) and (namespace(worker.pod), name(worker.pod)) == key:
+                self._parts.status.object_changed(worker.uid)
+
+    def object_of(self, pod: Obj) -> Obj | None:
+        """What stands for a pod in the API: for a static one, its mirror once it is there."""
+        return self.mirrors.get((namespace(pod), name(pod))) if is_static(pod) else pod
 
     def objects_changed(self, pod_uid: str) -> None:
         if worker := self._workers.get(pod_uid):

@@ -31,6 +31,8 @@ class StatusSink(Protocol):
     def finish(self, pod: Obj) -> None:
         """Nothing of the pod is left here: its object may go, once its last status is written."""
 
+    def object_changed(self, pod_uid: str) -> None: ...
+
     def forget(self, pod_uid: str) -> None: ...
 
 

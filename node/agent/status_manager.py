@@ -8,6 +8,7 @@ gone. When a pod is `finish`ed its last status is written and its object deleted
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from control_plane.client.client import Client
 from control_plane.client.errors import ClientError
 from node.agent import status_patch
 from node.agent.pod_conditions import OWNED
-from node.agent.pod_spec import Obj, full_name, is_mirror, name, namespace, uid
+from node.agent.pod_spec import Obj, full_name, name, namespace, uid
 from store.component import logs
 
 CONCURRENT_WRITES = 8
@@ -33,14 +34,17 @@ class _Entry:
     pod: Obj
     written: Obj  # what the API has, as far as we know
     wanted: Obj
+    written_to: str = ""  # uid of the object that has it
     finishing: bool = False
     urgent: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
 class StatusManager:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, object_of: Callable[[Obj], Obj | None] = lambda pod: pod) -> None:
+        """`object_of`: the API's object for a pod, itself but for static pods; None: there is none yet."""
         self._client = client
+        self._object_of = object_of
         self._entries: dict[str, _Entry] = {}
         self._slots = asyncio.Semaphore(CONCURRENT_WRITES)
 
@@ -72,6 +76,11 @@ class StatusManager:
         if not entry.finishing:
             entry.finishing = True
             entry.urgent.set()
+            self._write(entry)
+
+    def object_changed(self, pod_uid: str) -> None:
+        """The object of a static pod is there, or another one."""
+        if (entry := self._entries.get(pod_uid)) is not None and entry.wanted:
             self._write(entry)
 
     def forget(self, pod_uid: str) -> None:
@@ -118,9 +127,14 @@ class StatusManager:
 
     async def _write_once(self, entry: _Entry) -> bool:
         """True when nothing is left to write."""
-        pod, wanted = entry.pod, entry.wanted
+        pod, wanted = self._object_of(entry.pod), entry.wanted
+        if pod is None:
+            return True
+        if entry.written_to not in ("", uid(pod)):
+            entry.written = dict(pod.get("status") or {})
+        entry.written_to = uid(pod)
         patch = status_patch.make(uid(pod), entry.written, wanted)
-        if patch is not None and not is_mirror(pod):
+        if patch is not None:
             await self._client.patch(
                 gvr.PODS, name(pod), patch, namespace(pod), patch_type="strategic", subresource="status"
             )

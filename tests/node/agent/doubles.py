@@ -175,6 +175,8 @@ class FakeStatus:
         if pod["metadata"]["uid"] not in self.finished:
             self.finished.append(pod["metadata"]["uid"])
 
+    def object_changed(self, pod_uid: str) -> None: ...
+
     def forget(self, pod_uid: str) -> None:
         self.statuses.pop(pod_uid, None)
 
