@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.api import quantity
@@ -58,6 +58,7 @@ def test_numbers_are_taken_as_json_has_them() -> None:
         parse(True)
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**15), 10**15), st.sampled_from(["", "m", "k", "M", "G", "Ki", "Mi", "Gi", "e3"]))
 def test_the_canonical_spelling_means_the_same(number: int, suffix: str) -> None:
     parsed = parse(f"{number}{suffix}")
@@ -66,6 +67,7 @@ def test_the_canonical_spelling_means_the_same(number: int, suffix: str) -> None
     assert str(again) == str(parsed)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15), st.integers(0, 10**15))
 def test_addition_is_exact(a: int, b: int) -> None:
     total = quantity.from_milli(a) + quantity.from_milli(b)

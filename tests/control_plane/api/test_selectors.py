@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.api import selectors
@@ -81,6 +81,7 @@ terms = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(terms, min_size=1, max_size=4).map(",".join))
 def test_what_is_printed_reads_the_same(text: str) -> None:
     parsed = parse_labels(text)
@@ -133,6 +134,7 @@ def test_fields_refused(text: str) -> None:
         parse_fields(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_any_value_survives_escaping(value: str) -> None:
     selector = selectors.FieldSelector((selectors.FieldRequirement("a", "=", value),))
