@@ -31,6 +31,8 @@ from node.agent.volumes import cleanup
 from node.runtime.interface import SandboxStatus
 from store.component import logs
 
+FAILED_WORKER_DELAY_S = 1.0
+
 log = logs.get("node.pods")
 
 
@@ -153,17 +155,21 @@ class PodManager:
 
     def _ended(self, worker: PodWorker, task: asyncio.Task[None]) -> None:
         self._tasks.pop(worker.uid, None)
-        self._workers.pop(worker.uid, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("pod worker failed; it begins anew", pod=full_name(worker.pod), error=repr(error))
-            asyncio.create_task(self._again(worker))  # noqa: RUF006  held by _tasks once it runs
+        if task.cancelled() or (error := task.exception()) is None:
+            self._workers.pop(worker.uid, None)
+            return
+        log.error("pod worker failed; it begins anew", pod=full_name(worker.pod), error=repr(error))
+        self._tasks[worker.uid] = asyncio.create_task(self._again(worker))
 
     async def _again(self, worker: PodWorker) -> None:
+        """A worker that stumbled over its pod: from the runtime's record, after a while."""
+        await self._parts.clock.sleep(FAILED_WORKER_DELAY_S)
         sandboxes = await self._parts.runtime.list_pod_sandboxes()
         mine = tuple(each.id for each in sandboxes if each.config.uid == worker.uid)
         fresh = PodWorker(self._parts, worker.pod, mine)
         fresh.outcome = worker.outcome
-        await self._parts.clock.sleep(1.0)
+        if worker.gone:
+            fresh.remove()
         self._run(fresh)
 
     async def _follow_runtime(self) -> None:

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 
 from node.agent import outcome
 from node.agent.pod_spec import Obj, init_containers, is_deleting, is_sidecar, main_containers
-from node.agent.view import Outcome, View
-
-_NOT_STARTED = ("waiting",)
+from node.agent.view import View
 
 
 def make(view: View, main: Sequence[Obj], init: Sequence[Obj]) -> str:
@@ -52,7 +50,3 @@ def _running_or_pending(main: Sequence[Obj], expected: int) -> str:
     if waiting or len(main) < expected:
         return "Pending"
     return "Running"
-
-
-def rejected(why: Outcome | None) -> bool:
-    return why is not None and bool(why.reason)

@@ -77,7 +77,7 @@ class PodWorker:
         self._told: dict[str, int] = {}
         self._started_at_s = parts.clock.wall()
         self._kill_at_s: float | None = None
-        self._gone = False
+        self.gone = False
         self._sandbox_busy = self._volumes_busy = self._volumes_ready = False
         self._sandbox_retry = self._volumes_retry = (0.0, 0)  # when, failures so far
         self._released = False
@@ -95,7 +95,7 @@ class PodWorker:
     def remove(self, pod: Obj | None = None) -> None:
         """The pod is no longer in the API: everything of it goes."""
         self.pod = pod or self.pod
-        self._gone = True
+        self.gone = True
         self.wake()
 
     def end(self, outcome: Outcome) -> None:
@@ -136,7 +136,7 @@ class PodWorker:
         self.outcome = self.outcome or plan.outcome
         if self._kill_at_s is None and (plan.outcome is not None or termination.is_stopping(view)):
             self._kill_at_s = view.now_s
-        if not self._gone:
+        if not self.gone:
             old = self._parts.status.current(self.pod)
             self._parts.status.set(self.pod, pod_status.make(view, old))
         for action in plan.actions:
@@ -162,7 +162,7 @@ class PodWorker:
             volumes_retry_at_s=self._volumes_retry[0],
             outcome=self.outcome,
             kill_at_s=self._kill_at_s,
-            gone=self._gone,
+            gone=self.gone,
             started_at_s=self._started_at_s,
         )
         sandboxes, containers = await self._observer.look(self.pod)
@@ -320,7 +320,7 @@ class PodWorker:
             self._parts.forget_tokens(self.uid)
             self._volumes_ready = False
             self._released = True
-        if self._gone:
+        if self.gone:
             await self._observer.remove_all()
             container_files.remove_logs(self._parts.log_root, self.pod)
             self._parts.volumes.forget(self.uid)
@@ -367,7 +367,7 @@ class PodWorker:
     @property
     def occupies(self) -> bool:
         """Whether it still counts against the node's resources."""
-        return self.outcome is None and not is_terminal(self.pod) and not self._gone
+        return self.outcome is None and not is_terminal(self.pod) and not self.gone
 
 
 def _retry_s(failures: int) -> float:
