@@ -12,7 +12,6 @@ import gc
 import socket
 
 from certs.errors import CertsError
-from certs.tls import Reloader
 from control_plane.apiserver.config import Config, config, parser
 from control_plane.apiserver.server import HTTPServer
 from control_plane.apiserver.wiring import Server, build
@@ -39,11 +38,10 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     http = HTTPServer(server.pipeline, _sockets(settings), server.tls_context)
     await http.start()
     log.info("listening", port=settings.secure_port, store=",".join(settings.store_endpoints))
-    reloader = Reloader(server.tls_context, settings.tls_cert_file, settings.tls_key_file)
     tasks = [
         asyncio.create_task(server.core.feed.run()),
         asyncio.create_task(_bootstrap(server)),
-        asyncio.create_task(reloader.run()),
+        *(asyncio.create_task(reloader.run()) for reloader in server.reloaders),
     ]
     try:
         await lifecycle.until_stopped(*tasks)

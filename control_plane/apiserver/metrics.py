@@ -24,17 +24,24 @@ OBJECTS = Gauge("apiserver_resource_objects", "Objects in the store, by resource
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-def observe(info: RequestInfo, status: int, duration_s: float) -> None:
-    if info.is_resource:
+def observe(info: RequestInfo, known: bool, status: int, duration_s: float) -> None:
+    """`known`: the resource and subresource exist; a path that a client made up must not make a series."""
+    if known:
         scope = "resource" if info.name else ("namespace" if info.namespace else "cluster")
         labels = (_verb(info), info.group, info.version, info.resource, info.subresource, scope)
     else:
-        labels = (info.verb.upper()[:8], "", "", "", "", "")
-    if status == 404 and info.is_resource:
-        labels = (labels[0], "", "", "", "", "")  # a path that does not exist must not make a series
+        labels = (_verb(info) if info.verb in _KNOWN_VERBS else "other", "", "", "", "", "")
     REQUESTS.labels(*labels, str(status)).inc()
     if not info.is_long_running:
         DURATIONS.labels(*labels).observe(duration_s)
+
+
+_KNOWN_VERBS = frozenset(
+    {
+        *("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"),
+        *("post", "put", "head", "options"),
+    }
+)
 
 
 def _verb(info: RequestInfo) -> str:

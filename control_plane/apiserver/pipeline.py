@@ -76,8 +76,14 @@ class Pipeline:
             raise  # the client went away before its request was complete
         except Exception as error:
             response = failure(error, request)
-        metrics.observe(info, response.status, perf_counter() - began)
+        metrics.observe(info, self._is_known(info), response.status, perf_counter() - began)
         return await _compressed(request, response)
+
+    def _is_known(self, info: RequestInfo) -> bool:
+        resource = (
+            self._core.registry.get(info.group, info.version, info.resource) if info.is_resource else None
+        )
+        return resource is not None and (not info.subresource or info.subresource in resource.subresources)
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
         if request.path.partition("/")[2].partition("/")[0] in ALWAYS_ALLOWED:

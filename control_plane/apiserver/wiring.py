@@ -53,11 +53,13 @@ class Server:
     hooks: PostStartHooks
     kubernetes_service: KubernetesService
     tls_context: ssl.SSLContext
+    reloaders: list[tls.Reloader]
 
 
 def build(config: Config) -> Server:
     """Raises certs.errors.Unreadable for a file that cannot be used."""
     store_tls = tls.client_context(config.store_ca_file, config.store_cert_file, config.store_key_file)
+    kubelet_tls = _kubelet_context(config)
     client = StoreClient(config.store_endpoints, store_tls)
     registry = Registry.builtin()
     feed = Feed(client)
@@ -81,7 +83,7 @@ def build(config: Config) -> Server:
         admission=AdmissionChain(()),
         authorizer=authorizer,
         services=services,
-        kubelet=_kubelet(config),
+        kubelet=KubeletClient(kubelet_tls, config.kubelet_address_types),
         tokens=authentication.token_requests or _NoTokens(),
         token_authenticator=authentication.tokens,
         rules_of=authorization.rules,
@@ -91,7 +93,7 @@ def build(config: Config) -> Server:
         stopping=stopping,
     )
     core.admission = _admission(config, core, reader, authorization.escalation)
-    kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port)
+    kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port, new_uid())
     hooks = PostStartHooks(_hooks(config, kubernetes_service))
     live, ready = _checks(core, hooks)
     documents = Documents(
@@ -99,7 +101,15 @@ def build(config: Config) -> Server:
     )
     limits = Limits(config.max_reads, config.max_writes)
     pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits)
-    return Server(core, client, pipeline, hooks, kubernetes_service, _tls_context(config))
+    tls_context = _tls_context(config)
+    reloaders = [
+        tls.Reloader(store_tls, config.store_cert_file, config.store_key_file),
+        tls.Reloader(tls_context, config.tls_cert_file, config.tls_key_file),
+    ]
+    if kubelet_tls is not None and config.kubelet_cert_file is not None:
+        key_file = config.kubelet_key_file or config.kubelet_cert_file
+        reloaders.append(tls.Reloader(kubelet_tls, config.kubelet_cert_file, key_file))
+    return Server(core, client, pipeline, hooks, kubernetes_service, tls_context, reloaders)
 
 
 def new_uid() -> str:
@@ -123,13 +133,10 @@ def _tls_context(config: Config) -> ssl.SSLContext:
     return context
 
 
-def _kubelet(config: Config) -> KubeletClient:
-    context = None
-    if config.kubelet_cert_file is not None and config.kubelet_ca_file is not None:
-        context = tls.client_context(
-            config.kubelet_ca_file, config.kubelet_cert_file, config.kubelet_key_file
-        )
-    return KubeletClient(context, config.kubelet_address_types)
+def _kubelet_context(config: Config) -> ssl.SSLContext | None:
+    if config.kubelet_cert_file is None or config.kubelet_ca_file is None:
+        return None
+    return tls.client_context(config.kubelet_ca_file, config.kubelet_cert_file, config.kubelet_key_file)
 
 
 def _hooks(config: Config, kubernetes_service: KubernetesService) -> Mapping[str, bootstrap.Hook]:

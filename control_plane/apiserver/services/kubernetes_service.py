@@ -1,7 +1,7 @@
 """The `kubernetes` Service in `default`: the first address of the service range, with the apiservers as endpoints.
 
-Each apiserver holds a key with its address under a short lease; the endpoints are the addresses of those keys, so
-that one that died leaves them. Replicas that share an address share the key.
+Each apiserver holds a key of its own, which names its address, under a short lease; the endpoints are the addresses
+of all keys, so that the address of one that died goes, unless another serves there too.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ log = logs.get("apiserver.endpoints")
 
 
 class KubernetesService:
-    def __init__(self, client: StoreClient, address: str, port: int) -> None:
+    def __init__(self, client: StoreClient, address: str, port: int, identity: str) -> None:
         self._client = client
         self._address = address
+        self._key = LEASES + f"{address}/{identity}".encode()
         self._port = port
         self._lease = 0
 
@@ -62,7 +63,7 @@ class KubernetesService:
     async def _reconcile(self, core: Core) -> None:
         await self._hold_lease()
         found = await self._client.range(LEASES, prefix_end(LEASES), keys_only=True)
-        addresses = sorted(kv.key[len(LEASES) :].decode() for kv in found.kvs)
+        addresses = sorted({kv.key[len(LEASES) :].decode().partition("/")[0] for kv in found.kvs})
         await _write(core, endpoints(addresses, self._port))
         await _write(core, endpoint_slice(addresses, self._port))
 
@@ -75,8 +76,7 @@ class KubernetesService:
         if not self._lease:
             self._lease = (await self._client.lease_grant(LEASE_TTL_S)).id
             holder = {"apiVersion": "v1", "kind": "MasterLease", "metadata": {"name": self._address}}
-            key = LEASES + self._address.encode()
-            await self._client.put(key, codec.encode(holder), lease=self._lease)
+            await self._client.put(self._key, codec.encode(holder), lease=self._lease)
 
 
 async def _write(core: Core, wanted: Object) -> None:

@@ -80,3 +80,12 @@ def test_metrics_have_kubernetes_names(api: Harness) -> None:
     assert 'apiserver_request_total{code="200"' in text
     assert "apiserver_request_duration_seconds_bucket" in text
     assert "apiserver_current_inflight_requests" in text
+
+
+def test_made_up_paths_make_no_series(api: Harness) -> None:
+    for user in ("admin", "jane"):
+        api.request("GET", "/apis/made.up/v1/namespaces/x/things/y", user=user)
+        api.request("GET", "/api/v1/namespaces/x/pods/y/madeup", user=user)
+    text = api.request("GET", "/metrics").raw.decode()
+    assert "made.up" not in text
+    assert "madeup" not in text
