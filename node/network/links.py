@@ -8,6 +8,7 @@ in a thread that has entered the namespace it names, is idempotent, and blocks f
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import os
@@ -28,6 +29,19 @@ POD_SYSCTLS = {  # as containerd 2 sets them: a pod's network is its own, so any
     "net/ipv4/ip_unprivileged_port_start": ("0",),
     "net/ipv4/ping_group_range": ("0 2147483647", "0 0"),  # in a user namespace there is one group
 }
+
+
+@contextmanager
+def _netlink() -> Iterator[Any]:
+    """pyroute2 runs a loop of its own; it must be asyncio's even where another kind is installed, because uvloop
+    cannot open netlink sockets."""
+    loop = asyncio.SelectorEventLoop()
+    try:
+        with IPRoute(use_event_loop=loop) as ip:
+            yield ip
+    finally:
+        loop.run_until_complete(asyncio.sleep(0))  # its transport's last callback
+        loop.close()
 
 
 @contextmanager
@@ -76,7 +90,7 @@ def _bridge(ip: Any, name: str, address: ipaddress.IPv4Interface) -> int:
 
 def set_up_fabric(address: ipaddress.IPv4Interface) -> None:
     """In the fabric."""
-    with IPRoute() as ip:
+    with _netlink() as ip:
         _up(ip, "lo")
         _bridge(ip, FABRIC_BRIDGE, address)
     _sysctl("net/ipv4/ip_forward", "1")
@@ -86,7 +100,7 @@ def set_up_fabric(address: ipaddress.IPv4Interface) -> None:
 
 def plug_node(port: str, node_namespace: str, node_ip: str, pod_cidr: str) -> None:
     """In the fabric: a veth pair from the bridge into the node, and the way to the node's pods."""
-    with IPRoute() as ip:
+    with _netlink() as ip:
         _plug(ip, port, FABRIC_BRIDGE, node_namespace)
         ip.route("replace", dst=pod_cidr, gateway=node_ip)
 
@@ -98,7 +112,7 @@ def unplug_node(port: str) -> None:
 
 def set_up_node(address: ipaddress.IPv4Interface, gateway: str, pod_cidr: str) -> None:
     """In the node, after plug_node."""
-    with IPRoute() as ip:
+    with _netlink() as ip:
         _up(ip, "lo")
         uplink = _up(ip, UPLINK)
         with _existing_is_fine():
@@ -111,7 +125,7 @@ def set_up_node(address: ipaddress.IPv4Interface, gateway: str, pod_cidr: str) -
 
 def plug_pod(port: str, pod_namespace: str) -> None:
     """In the node."""
-    with IPRoute() as ip:
+    with _netlink() as ip:
         _plug(ip, port, POD_BRIDGE, pod_namespace)
 
 
@@ -122,7 +136,7 @@ def unplug_pod(port: str) -> None:
 
 def set_up_pod(address: ipaddress.IPv4Interface, gateway: str) -> None:
     """In the pod, after plug_pod."""
-    with IPRoute() as ip:
+    with _netlink() as ip:
         _up(ip, "lo")
         uplink = _up(ip, UPLINK)
         with _existing_is_fine():
@@ -134,7 +148,7 @@ def set_up_pod(address: ipaddress.IPv4Interface, gateway: str) -> None:
 
 def make_local(cidr: str) -> None:
     """In the node: every address of the range is its own (an AnyIP route), so that it can be listened on."""
-    with IPRoute() as ip:
+    with _netlink() as ip:
         ip.route(
             "replace",
             dst=cidr,
@@ -158,7 +172,7 @@ def _plug(ip: Any, port: str, bridge: str, namespace: str) -> None:
 
 
 def _delete_link(name: str) -> None:
-    with IPRoute() as ip:
+    with _netlink() as ip:
         index = _index(ip, name)
         if index is not None:
             ip.link("del", index=index)

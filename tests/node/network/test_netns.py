@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from node.network import fabric as fabrics
 from node.network.errors import HolderGone
@@ -191,6 +192,16 @@ def test_nothing_of_the_host_changes(tmp_path: Path, fabric: Fabric) -> None:
     assert look() == before
     other.destroy()
     assert look() == before
+
+
+def test_another_event_loop_policy_does_no_harm(tmp_path: Path, fabric: Fabric) -> None:
+    """uvloop's loop cannot open netlink sockets."""
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        Fabric.create(tmp_path / "other").destroy()
+    finally:
+        asyncio.set_event_loop_policy(before)
 
 
 def test_capabilities_say_why() -> None:
