@@ -87,9 +87,7 @@ def runtime_resources(pod: Obj, container: Obj, node_memory_bytes: int) -> Resou
     cpu_limit = limits.get("cpu", ZERO)
     return Resources(
         cpu_shares=max(MIN_SHARES, cpu_request.milli_value() * SHARES_PER_CPU // 1000),
-        cpu_quota_us=max(MIN_QUOTA_US, cpu_limit.milli_value() * PERIOD_US // 1000)
-        if cpu_limit > ZERO
-        else 0,
+        cpu_quota_us=_quota_us(cpu_limit),
         cpu_period_us=PERIOD_US,
         memory_limit_bytes=limits.get("memory", ZERO).value(),
         oom_score_adj=oom_score_adj(qos_class(pod), memory_request.value(), node_memory_bytes),

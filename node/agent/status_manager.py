@@ -35,6 +35,7 @@ class _Entry:
     written: Obj  # what the API has, as far as we know
     wanted: Obj
     written_to: str = ""  # uid of the object that has it
+    written_version: int = 0  # its resourceVersion after our last write
     finishing: bool = False
     urgent: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -63,11 +64,18 @@ class StatusManager:
         if entry is None:
             entry = self._entries[uid(pod)] = _Entry(pod, dict(pod.get("status") or {}), {})
         entry.pod, entry.wanted = pod, status
+        self._notice(entry)
         if status_patch.make(uid(pod), entry.written, status) is None:
             return
         if not _may_wait(entry.written, status):
             entry.urgent.set()
         self._write(entry)
+
+    def _notice(self, entry: _Entry) -> None:
+        """What others made of the status since our last write (a node that was lost, and is back) is undone."""
+        pod = self._object_of(entry.pod)
+        if pod is not None and entry.written_version and _version(pod) > entry.written_version:
+            entry.written = dict(pod.get("status") or {})
 
     def finish(self, pod: Obj) -> None:
         entry = self._entries.get(uid(pod))
@@ -135,15 +143,21 @@ class StatusManager:
         entry.written_to = uid(pod)
         patch = status_patch.make(uid(pod), entry.written, wanted)
         if patch is not None:
-            await self._client.patch(
+            answer = await self._client.patch(
                 gvr.PODS, name(pod), patch, namespace(pod), patch_type="strategic", subresource="status"
             )
+            entry.written_version = _version(answer)
         entry.written = {**entry.written, **wanted}
         if entry.wanted is not wanted:
             return False
         if entry.finishing:
             await self._client.delete(gvr.PODS, name(pod), namespace(pod), uid=uid(pod), grace_period_s=0)
         return True
+
+
+def _version(pod: Obj) -> int:
+    text = str(pod["metadata"].get("resourceVersion") or "0")
+    return int(text) if text.isdigit() else 0
 
 
 def _may_wait(written: Obj, status: Obj) -> bool:

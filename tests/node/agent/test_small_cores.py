@@ -1,0 +1,174 @@
+"""The small pure parts, by tables: QoS, probe counting, status patches, the node object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from node.agent import node_object, probe_state, qos, status_patch
+from node.agent.node_object import Health, Machine, Settings
+from node.agent.probe_state import Count, Timing
+from tests.node.agent.conftest import make_pod, sidecar
+
+Obj = dict[str, Any]
+
+
+def container(requests: Obj | None = None, limits: Obj | None = None, **more: Any) -> Obj:
+    return {"name": "main", "resources": {"requests": requests or {}, "limits": limits or {}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        pytest.param(make_pod(), "BestEffort", id="nothing asked"),
+        pytest.param(make_pod(containers=[container({"cpu": "1"})]), "Burstable", id="a request"),
+        pytest.param(
+            make_pod(containers=[container(limits={"cpu": "1", "memory": "1Gi"})]), "Guaranteed", id="both limits"
+        ),
+        pytest.param(
+            make_pod(containers=[container({"cpu": "500m"}, {"cpu": "1", "memory": "1Gi"})]), "Burstable",
+            id="a request below its limit",
+        ),
+        pytest.param(
+            make_pod(containers=[container(limits={"cpu": "1", "memory": "1Gi"}), "other"]), "Burstable",
+            id="one container of two",
+        ),
+    ],
+)  # fmt: skip
+def test_qos_class(pod: Obj, expected: str) -> None:
+    assert qos.qos_class(pod) == expected
+
+
+@pytest.mark.parametrize(
+    ("pod", "cpu"),
+    [
+        pytest.param(
+            make_pod(containers=[container({"cpu": "1"}), container({"cpu": "2"}, name="b")]), "3", id="a sum"
+        ),
+        pytest.param(
+            make_pod(containers=[container({"cpu": "1"})], init=[container({"cpu": "5"}, name="i")]), "5",
+            id="the largest init container",
+        ),
+        pytest.param(
+            make_pod(
+                containers=[container({"cpu": "1"})], init=[sidecar("s", resources={"requests": {"cpu": "2"}})]
+            ), "3", id="sidecars count with the main ones",
+        ),
+        pytest.param(
+            make_pod(
+                containers=[container({"cpu": "1"})],
+                init=[
+                    sidecar("s", resources={"requests": {"cpu": "2"}}), container({"cpu": "4"}, name="i"),
+                ],
+            ), "6", id="an init container beside a sidecar",
+        ),
+        pytest.param(make_pod(containers=[container(limits={"cpu": "2"})]), "2", id="a limit stands in"),
+    ],
+)  # fmt: skip
+def test_pod_requests(pod: Obj, cpu: str) -> None:
+    assert str(qos.pod_requests(pod)["cpu"]) == cpu
+
+
+def test_runtime_resources() -> None:
+    spec = container({"cpu": "250m", "memory": "1Gi"}, {"cpu": "1500m", "memory": "2Gi"})
+    made = qos.runtime_resources(make_pod(containers=[spec]), spec, node_memory_bytes=4 << 30)
+    assert (made.cpu_shares, made.cpu_quota_us, made.memory_limit_bytes) == (256, 150_000, 2 << 30)
+    assert made.oom_score_adj == 750
+
+
+TIMING = Timing(0, 10, 1, success_threshold=2, failure_threshold=3)
+
+
+@pytest.mark.parametrize(
+    ("results", "verdict"),
+    [
+        ("", None), ("+", None), ("++", True), ("-", None), ("--", None), ("---", False), ("++--", True),
+        ("++---", False), ("++---+", False), ("++---++", True), ("+-+-+-", None),
+    ],
+)  # fmt: skip
+def test_probes_need_their_thresholds(results: str, verdict: bool | None) -> None:
+    state = Count()
+    for each in results:
+        state = probe_state.count(TIMING, state, each == "+")
+    assert state.verdict is verdict
+
+
+def test_the_first_probe_waits_for_its_delay() -> None:
+    timing = replace(TIMING, initial_delay_s=5)
+    assert probe_state.first_at_s(timing, started_at_s=100, now_s=101) == 105
+    assert probe_state.first_at_s(timing, started_at_s=100, now_s=200) == 200
+
+
+READY: Obj = {"type": "Ready", "status": "True"}
+GATE: Obj = {"type": "lb", "status": "True"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status"),
+    [
+        pytest.param({"phase": "Running"}, {"phase": "Running"}, None, id="nothing"),
+        pytest.param({"phase": "Pending"}, {"phase": "Running"}, {"phase": "Running"}, id="a field"),
+        pytest.param({"a": {}}, {"a": {"b": None}}, None, id="empty is absent"),
+        pytest.param(
+            {"conditions": [GATE]}, {"conditions": [READY, GATE]}, {"conditions": [READY]},
+            id="only changed conditions",
+        ),
+        pytest.param({"reason": "x"}, {}, {"reason": None}, id="a reason that went away"),
+        pytest.param(
+            {"podIPs": [{"ip": "1"}]}, {"podIPs": [{"ip": "2"}]},
+            {"podIPs": [{"ip": "2"}, {"$patch": "replace"}]}, id="addresses are replaced",
+        ),
+    ],
+)  # fmt: skip
+def test_status_patches(old: Obj, new: Obj, status: Obj | None) -> None:
+    patch = status_patch.make("u", old, new)
+    assert patch == (None if status is None else {"metadata": {"uid": "u"}, "status": status})
+
+
+MACHINE = Machine(
+    cpus=2, memory_bytes=8 << 30, available_memory_bytes=4 << 30, disk_bytes=100 << 30, free_disk_bytes=50 << 30,
+    max_pids=32768, pids=100, architecture="amd64", kernel="6.1", os_image="Debian", machine_id="m",
+    system_uuid="s", boot_id="b",
+)  # fmt: skip
+SETTINGS = Settings("node-1", "172.30.0.11")
+
+
+@pytest.mark.parametrize(
+    ("machine", "kind", "status", "reason"),
+    [
+        pytest.param(MACHINE, "MemoryPressure", "False", "KubeletHasSufficientMemory", id="enough memory"),
+        pytest.param(
+            replace(MACHINE, available_memory_bytes=1), "MemoryPressure", "True", "KubeletHasInsufficientMemory",
+            id="no memory",
+        ),
+        pytest.param(
+            replace(MACHINE, free_disk_bytes=1), "DiskPressure", "True", "KubeletHasDiskPressure", id="no disk"
+        ),
+        pytest.param(
+            replace(MACHINE, pids=32700), "PIDPressure", "True", "KubeletHasInsufficientPID", id="no process ids"
+        ),
+    ],
+)  # fmt: skip
+def test_node_conditions(machine: Machine, kind: str, status: str, reason: str) -> None:
+    made = node_object.make(SETTINGS, machine, Health(), now_s=0)["status"]["conditions"]
+    found = next(each for each in made if each["type"] == kind)
+    assert (found["status"], found["reason"]) == (status, reason)
+
+
+def test_a_node_whose_pods_are_not_isolated_says_so() -> None:
+    made = node_object.make(SETTINGS, MACHINE, Health(not_isolated="no user namespaces"), now_s=0)
+    found = next(each for each in made["status"]["conditions"] if each["type"] == "PodsNotIsolated")
+    assert found["message"] == "pods are not isolated from the host: no user namespaces"
+
+
+def test_heartbeats_alone_are_no_change() -> None:
+    old = node_object.make(SETTINGS, MACHINE, Health(), now_s=0)["status"]
+    new = node_object.make(SETTINGS, MACHINE, Health(), now_s=60, old=old)["status"]
+    assert not node_object.changed(old, new)
+    assert [each["lastTransitionTime"] for each in new["conditions"]] == ["1970-01-01T00:00:00Z"] * 4
+    worse = node_object.make(SETTINGS, MACHINE, Health(not_ready="runtime is down"), now_s=60, old=old)[
+        "status"
+    ]
+    assert node_object.changed(old, worse)
