@@ -59,23 +59,34 @@ def parse(ctx: Context, body: bytes, gvk: GVK) -> tuple[Object, list[str]]:
 
 def checked(ctx: Context, obj: Object, gvk: GVK, field_validation: str, problems: list[str]) -> Object:
     """The object as Go's decoder would leave it. Raises StatusError BadRequest."""
-    node = lookup(*gvk)
-    if node is not None:
-        try:
-            decoded = decode(node, obj)
-        except DecodeError as error:
-            raise errors.bad_request(decode_error(gvk[1], gvk[2], str(error))) from error
-        obj, problems = decoded.object, [*problems, *decoded.unknown]
-    elif not isinstance(obj.get("metadata", {}), dict):
-        why = "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta"
-        raise errors.bad_request(decode_error(gvk[1], gvk[2], why))
+    try:
+        obj, unknown = normalized(obj, gvk)
+    except DecodeError as error:
+        raise errors.bad_request(decode_error(gvk[1], gvk[2], str(error))) from error
+    problems = [*problems, *unknown]
     if problems and field_validation == STRICT:
         raise errors.bad_request(strict_error(gvk[1], gvk[2], problems))
+    warn_of(ctx, problems, field_validation)
+    return obj
+
+
+def normalized(obj: Object, gvk: GVK) -> tuple[Object, list[str]]:
+    """The object by its kind's schema, and the fields that the schema does not know. Raises DecodeError."""
+    node = lookup(*gvk)
+    unknown: list[str] = []
+    if node is not None:
+        decoded = decode(node, obj)
+        obj, unknown = decoded.object, decoded.unknown
+    elif not isinstance(obj.get("metadata", {}), dict):
+        raise DecodeError("json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta")
+    obj.setdefault("metadata", {})
+    return obj, unknown
+
+
+def warn_of(ctx: Context, problems: list[str], field_validation: str) -> None:
     if field_validation != IGNORE:
         for problem in problems:
             ctx.warn(problem)
-    obj.setdefault("metadata", {})
-    return obj
 
 
 def _protobuf(ctx: Context, body: bytes, gvk: GVK) -> Object:

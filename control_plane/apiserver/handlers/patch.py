@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
+from control_plane.api import errors
+from control_plane.api.body import parse_json
+from control_plane.api.decode import DecodeError
 from control_plane.api.errors import StatusError
 from control_plane.apiserver import conversion, patch_schema, rules
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import apply as server_side
 from control_plane.apiserver.handlers import body, respond, update, write
-from control_plane.apiserver.handlers.options import WriteOptions, write_options
+from control_plane.apiserver.handlers.options import STRICT, WriteOptions, write_options
 from control_plane.apiserver.handlers.update import Prepare
 from control_plane.apiserver.messages import Response
 from control_plane.apiserver.patch.dispatch import apply_patch
@@ -50,12 +55,32 @@ def patched(ctx: Context, patch_body: bytes, stored: Object, options: WriteOptio
     served = conversion.to_version(stored, resource)
     if server_side.is_apply(ctx):
         result = server_side.applied(ctx, patch_body, served, options)
+        body.fill_kind(result, resource.gvk)
+        result = body.checked(ctx, result, resource.gvk, options.field_validation, [])
     else:
         content_type = ctx.request.content_type()
         result = apply_patch(content_type, patch_body, served, patch_schema.of_resource(resource))
-    result.setdefault("metadata", {})
-    body.fill_kind(result, resource.gvk)
-    result = body.checked(ctx, result, resource.gvk, options.field_validation, [])
+        body.fill_kind(result, resource.gvk)
+        result = _checked(ctx, result, patch_body, options)
     write.check_identity(ctx, result)
     rules.default(resource, result)
     return write.to_storage_version(ctx, result)
+
+
+def _checked(ctx: Context, result: Object, patch_body: bytes, options: WriteOptions) -> Object:
+    """The patched object by its schema. Raises StatusError Invalid, in the words kept for patches."""
+    gvk = ctx.resource.gvk
+    _, problems = parse_json(patch_body)  # for its duplicate fields; it has been parsed before
+    try:
+        found, unknown = body.normalized(result, gvk)
+    except DecodeError as error:
+        raise _invalid(result, str(error)) from error
+    problems = [*problems, *unknown]
+    if problems and options.field_validation == STRICT:
+        raise _invalid(result, "strict decoding error: " + ", ".join(problems))
+    body.warn_of(ctx, problems, options.field_validation)
+    return found
+
+
+def _invalid(result: Object, why: str) -> StatusError:
+    return errors.invalid("", "", "", [errors.invalid_value("patch", orjson.dumps(result).decode(), why)])

@@ -52,8 +52,10 @@ def served_object(ctx: Context, obj: Object, status: int = 200) -> Response:
 
 
 def plain_object(ctx: Context, obj: Object, status: int = 200) -> Response:
-    """Answer with what is no object of the resource (a Status, a Scale): never transformed."""
-    return encoded(ctx, negotiate(ctx.request.headers.get("Accept", "")), obj, status)
+    """Answer with what is no object of the resource (a Status, a review): never transformed. Raises StatusError
+    NotAcceptable for a client that takes nothing but a Table."""
+    target = negotiate(ctx.request.headers.get("Accept", ""), offer_transforms=False)
+    return encoded(ctx, target, obj, status)
 
 
 def encoded(ctx: Context, target: Target, obj: Object, status: int = 200) -> Response:

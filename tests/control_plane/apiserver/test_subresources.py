@@ -179,6 +179,14 @@ def test_reviews_of_access(api: Harness, namespace: str) -> None:
     assert {"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]} in found["resourceRules"]
 
 
+def test_a_review_is_no_table(api: Harness) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    spec = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    answer = api.request("POST", path, spec, table)
+    assert (answer.status, answer.body["reason"]) == (406, "NotAcceptable")
+
+
 def test_impersonation(api: Harness) -> None:
     path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     headers = {"Impersonate-User": "jane", "Impersonate-Group": "developers"}

@@ -308,6 +308,24 @@ def test_a_bad_patch_is_refused(
     assert answer.status == status, answer.raw
 
 
+def test_a_strict_patch_names_unknown_and_duplicate_fields(api: Harness, namespace: str) -> None:
+    api.create(path_of(namespace), config_map("a", a="1"))
+    headers = {"Content-Type": "application/merge-patch+json"}
+    body = b'{"data":{"b":"1","b":"2"},"dada":{}}'
+    path = path_of(namespace, name="a") + "?fieldValidation="
+    refused = api.request("PATCH", path + "Strict", body, headers)
+    assert refused.status == 422
+    assert refused.body["message"].startswith(' "" is invalid: patch: Invalid value: "{')
+    assert refused.body["message"].endswith(
+        ': strict decoding error: duplicate field "data.b", unknown field "dada"'
+    )
+    warned = api.request("PATCH", path + "Warn", body, headers)
+    assert (warned.status, len(warned.warnings)) == (200, 2)
+    typed = api.request("PATCH", path, {"data": {"a": 5}}, headers)
+    assert typed.status == 422
+    assert "cannot unmarshal number into Go struct field" in typed.body["message"]
+
+
 def test_patches_at_once_all_take_effect(api: Harness, namespace: str) -> None:
     api.create(path_of(namespace), config_map("a"))
     headers = {"Content-Type": "application/merge-patch+json"}
