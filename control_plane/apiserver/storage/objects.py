@@ -7,6 +7,7 @@ again: when the store holds exactly what was sent, it happened.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,11 @@ from control_plane.api.registry import Resource
 from control_plane.apiserver.storage import codec, keys
 from control_plane.apiserver.storage.leases import EventLeases
 from store.client.client import StoreClient
-from store.client.errors import OutcomeUnknown
+from store.client.errors import OutcomeUnknown, StoreError, Unavailable
 from store.client.types import Compare, KeyValue, Op, Operation, RangeResponse, TxnResponse
+
+LOOK_ATTEMPTS = 20
+LOOK_DELAY_S = 0.1
 
 Object = dict[str, Any]
 
@@ -102,8 +106,8 @@ class Objects:
         key = self.key(resource, namespace, name)
         try:
             response = await self._txn(key, expected_revision, Op.delete(key), also)
-        except OutcomeUnknown:
-            found = await self._client.range(key)
+        except OutcomeUnknown as unknown:
+            found = await self._look(key, unknown)
             if found.kvs:
                 raise
             return found.revision
@@ -129,13 +133,25 @@ class Objects:
     async def _put(self, key: bytes, expected: int, value: bytes, also: Also | None, lease: int) -> int:
         try:
             response = await self._txn(key, expected, Op.put(key, value, lease), also)
-        except OutcomeUnknown:
-            found = await self._client.range(key)
+        except OutcomeUnknown as unknown:
+            found = await self._look(key, unknown)
             if found.kvs and found.kvs[0].value == value and found.kvs[0].mod_revision > expected:
                 return found.kvs[0].mod_revision
             raise
         self._check(response, expected)
         return response.revision
+
+    async def _look(self, key: bytes, unknown: OutcomeUnknown) -> RangeResponse:
+        """What is there after a write whose answer was lost, once the store answers again. Raises `unknown` when it
+        does not: an error that invites to repeat the write would be a lie."""
+        for _ in range(LOOK_ATTEMPTS):
+            try:
+                return await self._client.range(key)
+            except Unavailable:
+                await asyncio.sleep(LOOK_DELAY_S)
+            except StoreError:
+                break
+        raise unknown
 
     async def _txn(self, key: bytes, expected: int, write: Operation, also: Also | None) -> TxnResponse:
         more = also or Also()
