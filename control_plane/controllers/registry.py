@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from control_plane.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from control_plane.controllers.controller import Controller
+from control_plane.controllers.cronjob import CronJobController
 from control_plane.controllers.daemonset import DaemonSetController
 from control_plane.controllers.deployment import DeploymentController
 from control_plane.controllers.disruption import DisruptionController
@@ -36,6 +37,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DaemonSetController,
     StatefulSetController,
     JobController,
+    CronJobController,
     TTLAfterFinishedController,
     DisruptionController,
     GarbageCollector,
