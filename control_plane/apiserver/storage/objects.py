@@ -19,7 +19,7 @@ from store.client.client import StoreClient
 from store.client.errors import OutcomeUnknown, StoreError, Unavailable
 from store.client.types import Compare, KeyValue, Op, Operation, RangeResponse, TxnResponse
 
-LOOK_ATTEMPTS = 20
+LOOK_TIMEOUT_S = 5.0
 LOOK_DELAY_S = 0.1
 
 Object = dict[str, Any]
@@ -144,14 +144,15 @@ class Objects:
     async def _look(self, key: bytes, unknown: OutcomeUnknown) -> RangeResponse:
         """What is there after a write whose answer was lost, once the store answers again. Raises `unknown` when it
         does not: an error that invites to repeat the write would be a lie."""
-        for _ in range(LOOK_ATTEMPTS):
-            try:
-                return await self._client.range(key)
-            except Unavailable:
-                await asyncio.sleep(LOOK_DELAY_S)
-            except StoreError:
-                break
-        raise unknown
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                while True:
+                    try:
+                        return await self._client.range(key)
+                    except Unavailable:
+                        await asyncio.sleep(LOOK_DELAY_S)
+        except (StoreError, TimeoutError) as error:
+            raise unknown from error
 
     async def _txn(self, key: bytes, expected: int, write: Operation, also: Also | None) -> TxnResponse:
         more = also or Also()

@@ -128,11 +128,12 @@ async def test_a_create_whose_answer_is_lost(
 
 
 async def test_a_lost_answer_is_never_called_unavailable(
-    stored: Objects, resource: Resource, store: FakeStore
+    stored: Objects, resource: Resource, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clients repeat what is Unavailable; a create that was applied would then conflict with itself."""
     store.lose = lambda: True
-    store.read_failures = [Unavailable("no leader")] * objects.LOOK_ATTEMPTS
+    monkeypatch.setattr(objects, "LOOK_TIMEOUT_S", 0.01)
+    store.read_failures = [Unavailable("no leader")] * 1_000_000
     with pytest.raises(OutcomeUnknown):
         await stored.create(resource, "ns", "a", obj())
 
