@@ -1,7 +1,7 @@
 """The `balsa` command.
 
     balsa up | down | status | kill | pause | resume | logs | env | net | doctor
-    balsa store | apiserver | scheduler | controller-manager | node     (one process, with its own flags)
+    balsa store | apiserver | scheduler | controller-manager | node | hollow-node    (one process, own flags)
 
 Exit status: 0 done, 1 a ClusterError (one line on stderr), 2 wrong usage, 130 interrupted.
 """

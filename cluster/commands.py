@@ -21,6 +21,7 @@ from cluster.spec import ClusterSpec, NetworkMode
 
 FOLLOW_INTERVAL_S = 0.2
 COUNTS = ("stores", "apiservers", "schedulers", "controller_managers", "nodes")
+MAX_HOLLOW_NODES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ def _up_arguments(parser: ArgumentParser) -> None:
             flag, dest=count, type=_count, metavar="N", help=f"how many {count.replace('_', ' ')}"
         )
     parser.add_argument(
+        "--hollow-nodes", type=_hollow_count, metavar="N", help="play so many more nodes, which run nothing"
+    )
+    parser.add_argument(
         "--port", type=int, metavar="PORT", help="the apiserver's port (a free one if not given)"
     )
     parser.add_argument(
@@ -55,8 +59,16 @@ def _up_arguments(parser: ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
+    return _bounded(text, 100)
+
+
+def _hollow_count(text: str) -> int:
+    return _bounded(text, MAX_HOLLOW_NODES)
+
+
+def _bounded(text: str, limit: int) -> int:
     number = int(text)
-    if not 0 <= number <= 100:
+    if not 0 <= number <= limit:
         raise ValueError
     return number
 
@@ -64,7 +76,9 @@ def _count(text: str) -> int:
 def _up(args: Namespace) -> int:
     home = Home.resolve()
     chosen = {
-        name: value for name in (*COUNTS, "port", "network") if (value := getattr(args, name)) is not None
+        name: value
+        for name in (*COUNTS, "hollow_nodes", "port", "network")
+        if (value := getattr(args, name)) is not None
     }
     if args.dry_run:
         return _dry_run(home, chosen)

@@ -11,6 +11,7 @@ COMPONENTS: dict[str, str] = {
     "scheduler": "control_plane.scheduler.main",
     "controller-manager": "control_plane.controllers.main",
     "node": "node.agent.main",
+    "hollow-node": "node.hollow.main",
 }
 
 

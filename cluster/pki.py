@@ -49,6 +49,9 @@ def leaves(spec: ClusterSpec, service_address: str) -> list[Leaf]:
         Leaf(name, "ca", f"system:node:{name}", ("system:nodes",), (name, *LOCAL), kubeconfig=True)
         for name in spec.node_names()
     ]
+    hollow = [
+        Leaf(name, "ca", "balsa:hollow-nodes", sans=LOCAL, kubeconfig=True) for name in spec.hollow_names()
+    ]
     return [
         *members,
         Leaf("store-client", "store-ca", "root"),
@@ -59,6 +62,7 @@ def leaves(spec: ClusterSpec, service_address: str) -> list[Leaf]:
         Leaf("scheduler", "ca", "system:kube-scheduler", sans=LOCAL, kubeconfig=True),
         Leaf("controller-manager", "ca", "system:kube-controller-manager", sans=LOCAL, kubeconfig=True),
         *nodes,
+        *hollow,
     ]
 
 

@@ -55,6 +55,7 @@ def processes(
         *(_store(spec, home, name) for name in spec.store_names()),
         *(_apiserver(spec, home, name, advertise) for name in spec.apiserver_names()),
         *(_node(spec, home, number, node_flags(number)) for number in range(1, spec.nodes + 1)),
+        *(_hollow(spec, home, name) for name in spec.hollow_names()),
         *(_loop(spec, home, name, "controller-manager") for name in spec.controller_manager_names()),
         *(_loop(spec, home, name, "scheduler") for name in spec.scheduler_names()),
     ]
@@ -153,3 +154,15 @@ def _node(spec: ClusterSpec, home: Home, number: int, network: tuple[str, ...]) 
         *network,
     )
     return Process(name, "node", argv, spec.ports[name])
+
+
+def _hollow(spec: ClusterSpec, home: Home, name: str) -> Process:
+    pki = home.pki
+    argv = (
+        f"--kubeconfig={pki / name}.kubeconfig",
+        f"--count={spec.hollow_nodes}",
+        f"--secure-port={spec.ports[name]}",
+        f"--tls-cert-file={pki / name}.crt",
+        f"--tls-private-key-file={pki / name}.key",
+    )
+    return Process(name, "hollow-node", argv, spec.ports[name])

@@ -36,6 +36,7 @@ class ClusterSpec:
     schedulers: int = 2
     controller_managers: int = 2
     nodes: int = 3
+    hollow_nodes: int = 0  # played by one process
     network: str = NetworkMode.AUTO
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
@@ -57,6 +58,10 @@ class ClusterSpec:
     def node_names(self) -> list[str]:
         return _names("node", self.nodes)
 
+    def hollow_names(self) -> list[str]:
+        """Of the processes that play nodes: one, or none."""
+        return ["hollow-nodes"] if self.hollow_nodes else []
+
     def server(self) -> str:
         return f"https://127.0.0.1:{self.ports['apiserver']}"
 
@@ -74,6 +79,7 @@ def create(**chosen: Any) -> ClusterSpec:
     wanted = ["apiserver"]
     wanted += [f"{name}/{door}" for name in spec.store_names() for door in ("client", "peer")]
     wanted += [*spec.scheduler_names(), *spec.controller_manager_names(), *spec.node_names()]
+    wanted += spec.hollow_names()
     free = dict(zip(wanted, ports.free_ports(len(wanted)), strict=True))
     if port:
         free["apiserver"] = port

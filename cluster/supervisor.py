@@ -206,7 +206,11 @@ class Supervisor:
     def _stop_all(self) -> None:
         """Agents and loops first, then what they speak to, the store last."""
         self.stopping = True
-        order: Sequence[set[str]] = ({"node", "scheduler", "controller-manager"}, {"apiserver"}, {"store"})
+        order: Sequence[set[str]] = (
+            {"node", "hollow-node", "scheduler", "controller-manager"},
+            {"apiserver"},
+            {"store"},
+        )
         for components in order:
             self._stop([child for child in self.children.values() if child.process.component in components])
         process_table.kill_descendants(os.getpid())

@@ -23,6 +23,7 @@ from cluster.plan import service_address
 from cluster.spec import ClusterSpec
 
 START_TIMEOUT_S = 60.0
+START_TIMEOUT_PER_HOLLOW_NODE_S = 0.02
 STOP_TIMEOUT_S = 40.0
 LOG_TAIL_LINES = 5
 MIN_FREE_BYTES = 1024 * 1024
@@ -121,8 +122,9 @@ def _become_supervisor(home: Home, spec: ClusterSpec, lock: int, exec_: bool) ->
 def _wait(home: Home, spec: ClusterSpec, supervisor: int, began: float, out: TextIO) -> dict[str, float]:
     reached: dict[str, float] = {}
     offset = time.monotonic() - began
+    timeout_s = START_TIMEOUT_S + START_TIMEOUT_PER_HOLLOW_NODE_S * spec.hollow_nodes
     try:
-        for stage in readiness.stages(home, spec, START_TIMEOUT_S, lambda: _is_alive(supervisor)):
+        for stage in readiness.stages(home, spec, timeout_s, lambda: _is_alive(supervisor)):
             reached[stage.name] = round(stage.reached_s + offset, 2)
             print(f"  {reached[stage.name]:5.1f} s  {stage.name}", file=out, flush=True)
     except ConnectionError as error:
@@ -131,7 +133,7 @@ def _wait(home: Home, spec: ClusterSpec, supervisor: int, began: float, out: Tex
         if _is_full(home):
             raise _no_space(home) from error
         raise StartFailed(
-            f"not ready after {START_TIMEOUT_S:.0f} s: {error}; the logs are in {home.logs}"
+            f"not ready after {timeout_s:.0f} s: {error}; the logs are in {home.logs}"
         ) from error
     return reached
 

@@ -78,9 +78,9 @@ def test_a_taken_port_is_named() -> None:
 
 
 def test_every_planned_process_has_a_port_and_flags_its_component_takes(home: Home) -> None:
-    spec = specs.create()
+    spec = specs.create(hollow_nodes=5)
     planned = plan.processes(spec, home, lambda _: ("--network=loopback",), ("172.30.0.1", 6443))
-    assert len(planned) == 3 + 2 + 3 + 2 + 2
+    assert len(planned) == 3 + 2 + 3 + 1 + 2 + 2
     used = {process.port for process in planned}
     assert len(used) == len(planned) - 1  # the apiservers share theirs
     assert {process.component for process in planned} == set(COMPONENTS)

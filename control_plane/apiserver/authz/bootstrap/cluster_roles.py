@@ -215,6 +215,14 @@ CLUSTER_ROLES: dict[str, tuple[str, ...]] = {
         f"{READ} | scheduling.k8s.io | podgroups priorityclasses workloads",
         "patch update | scheduling.k8s.io | podgroups/status",
     ),
+    # Ours: the process that plays many nodes, which the Node authorizer cannot speak for.
+    "balsa:hollow-nodes": (
+        f"create patch update {READ} | core | nodes",
+        "patch update | core | nodes/status",
+        f"delete {READ} | core | pods",
+        "patch update | core | pods/status",
+        f"create patch update {READ} | coordination.k8s.io | leases",
+    ),
 }
 
 # Cluster roles bound to groups (G), users (U) and service accounts (S namespace/name) by a binding of their
@@ -230,6 +238,7 @@ CLUSTER_BINDINGS: dict[str, tuple[str, ...]] = {
     "system:kube-dns": ("S kube-system/kube-dns",),
     "system:kube-scheduler": ("U system:kube-scheduler",),
     "system:volume-scheduler": ("U system:kube-scheduler",),
+    "balsa:hollow-nodes": ("U balsa:hollow-nodes",),
     "system:node": (),  # the Node authorizer speaks for nodes; the empty binding removes an old subject
     "system:service-account-issuer-discovery": ("G system:serviceaccounts",),
     "system:cluster-trust-bundle-discovery": ("G system:serviceaccounts",),
