@@ -66,18 +66,28 @@ class Application(Protocol):
     def error(self, status: int, message: str) -> Response: ...
 
 
+class ServedConnection(Protocol):
+    """A connection of whatever protocol, as the server counts and ends it."""
+
+    def check_idle(self, now: float) -> None: ...
+
+    def close_when_idle(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Server:
     """The connections of one application, their number bounded."""
 
     application: Application
     max_connections: int
-    connections: set[HttpConnection] = field(default_factory=set)
+    connections: set[ServedConnection] = field(default_factory=set)
     refused: int = 0
     stopping: bool = False
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def remove(self, connection: HttpConnection) -> None:
+    def remove(self, connection: ServedConnection) -> None:
         self.connections.discard(connection)
         if not self.connections:
             self._drained.set()

@@ -17,6 +17,7 @@ from typing import Any
 from certs.errors import CertsError
 from certs.tls import Reloader, client_context, server_context
 from store.api import flags, housekeeping
+from store.api.grpc.door import Door, grpc_methods, offer
 from store.api.http1 import Server
 from store.api.join import ask_cluster
 from store.api.json_gateway import JsonGateway
@@ -58,9 +59,10 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     streams = JsonStreams(service)
     gateway = JsonGateway(service, Probes(service, Metrics(service)), streams.handlers())
     server = Server(gateway, args.max_concurrent_connections)
+    methods = grpc_methods(service)
     doors = [
         await loop.create_server(
-            server.protocol,
+            lambda: Door(server, methods),
             sock=sock,
             ssl=client_tls,
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
@@ -120,6 +122,7 @@ def _contexts(args: argparse.Namespace) -> tuple[ssl.SSLContext, list[Reloader]]
         context = server_context(args.cert_file, args.key_file, args.trusted_ca_file)
     except CertsError as error:
         raise FatalError(str(error)) from error
+    offer(context)
     return context, [Reloader(context, args.cert_file, args.key_file)]
 
 

@@ -37,13 +37,14 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, gc=False):
-    """Changes for one group, in order. `encoded` is the gateway's, filled when the first watcher is written
+    """Changes for one group, in order. `encoded…` are the doors', filled when the first watcher is written
     to."""
 
     events: list[Event]
     prev_kv: bool
     size_bytes: int
-    encoded: bytes | None = None
+    encoded: bytes | None = None  # as JSON
+    encoded_protobuf: bytes | None = None
 
 
 class WatchResponse(msgspec.Struct):
