@@ -7,6 +7,7 @@ kept and shown by `balsa status` and `balsa doctor`.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from dataclasses import dataclass
 from typing import NoReturn
@@ -22,6 +23,7 @@ from node.runtime.process.runtime import kill_all
 API_PORT = 6443
 BACKLOG = 1024
 DIRECTORY = "network"
+LOOPBACK_FIRST, LOOPBACK_COUNT = 64, 64
 _HOW = {
     Mode.ROOT: "network namespaces, as root",
     Mode.USER_NAMESPACE: "network namespaces, in a user namespace",
@@ -87,6 +89,18 @@ class ClusterNetwork:
         if self.fabric is not None:
             self.fabric.destroy()
         _end_pods(self.home)
+
+
+def ranges(wanted: str) -> dict[str, str]:
+    """What a new cluster's addresses must be. On the loopback services too are 127.x.y.z, so that pods reach them
+    under the addresses that they are told, and x is drawn, since clusters side by side share the loopback."""
+    if wanted != NetworkMode.LOOPBACK and fabric.capabilities().netns:
+        return {}
+    drawn = LOOPBACK_FIRST + secrets.randbelow(LOOPBACK_COUNT)
+    return {
+        "service_cidr": f"127.{drawn}.0.0/16",
+        "cluster_cidr": f"127.{drawn + LOOPBACK_COUNT}.0.0/16",
+    }
 
 
 def clean_leftovers(home: Home) -> None:

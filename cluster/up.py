@@ -71,7 +71,7 @@ def _prepare(home: Home, chosen: dict[str, Any]) -> ClusterSpec:
     try:
         spec = specs.load(home)
         if spec is None:
-            spec = specs.create(**chosen)
+            spec = specs.create(**{**network.ranges(chosen.get("network", "")), **chosen})
             spec.write(home)
         elif chosen:
             raise ClusterError(
