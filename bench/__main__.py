@@ -15,6 +15,7 @@ DRIVERS = {
     "startup": "bench.cluster.startup",
     "pods": "bench.cluster.pods",
     "failover": "bench.cluster.failover",
+    "scheduling": "bench.cluster.scheduling",
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,8 @@ def running() -> Iterator[Home]:
         yield home
 
 
-def start(home: Home) -> dict[str, float]:
-    """Seconds to each stage, from the call."""
+def start(home: Home, **chosen: int) -> None:
+    """As a user does, in a process of its own: this one has had an event loop, and may not fork a supervisor."""
     os.environ["BALSA_HOME"] = str(home.root)
-    return up.up(home, {}, out=io.StringIO())
+    flags = [f"--{name.replace('_', '-')}={count}" for name, count in chosen.items()]
+    subprocess.run([sys.executable, "-m", "cluster.cli", "up", *flags], check=True, stdout=subprocess.DEVNULL)
