@@ -73,7 +73,10 @@ async def _fake(home: Home) -> dict[str, Any]:
     async with _client(home) as client:
         await fake_nodes(client, NODES)
         await asyncio.sleep(SETTLE_S)
-        return {f"{PODS_AT_ONCE} pods as they come, {NODES} nodes without agents": await _come(home, client)}
+        figures = {f"{PODS_AT_ONCE} pods as they come, {NODES} nodes without agents": await _come(home, client)}
+        await delete_all(client, PODS)
+        figures[f"Deployment of {DEPLOYMENT}, nodes without agents"] = await _deployment(home, client)
+    return figures
 
 
 async def _come(home: Home, client: Client) -> dict[str, Any]:
@@ -141,7 +144,7 @@ async def _hollow(home: Home) -> dict[str, Any]:
         await asyncio.sleep(SETTLE_S)
         figures = {f"{PODS_AT_ONCE} pods as they come, {NODES} hollow nodes": await _come(home, client)}
         await delete_all(client, PODS)
-        figures[f"Deployment of {DEPLOYMENT}"] = await _deployment(home, client)
+        figures[f"Deployment of {DEPLOYMENT}, hollow nodes"] = await _deployment(home, client)
         await delete_all(client, DEPLOYMENTS)
         figures[f"Job of {JOB} one-shot pods"] = await _job(home, client)
         await delete_all(client, JOBS)

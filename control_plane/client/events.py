@@ -26,7 +26,7 @@ from store.component import logs
 NORMAL: Literal["Normal"] = "Normal"
 WARNING: Literal["Warning"] = "Warning"
 
-WRITERS = 4
+WRITERS = 2  # few: what was done goes before the telling of it
 MAX_QUEUED = 4000  # per recorder: about 4 MiB
 MAX_TRIES = 12
 MAX_RETRY_DELAY_S = 10.0
