@@ -133,7 +133,7 @@ class RaftNode:
         if self._stopping:
             await self._stopped.wait()
             return
-        if self._failure is None and not self._tasks[0].done():
+        if self._failure is None and self._tasks and not self._tasks[0].done():
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S + self._config.election_timeout_s):
                     await self._hand_over_and_drain()
