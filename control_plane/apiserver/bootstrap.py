@@ -83,6 +83,24 @@ async def priority_classes(core: Core) -> None:
     await ensure_all(core, system_priority_classes())
 
 
+async def default_storage_class(core: Core) -> None:
+    """So that a claim that names no class gets a volume. Who has a better default takes the mark from this one."""
+    metadata = {
+        "name": "standard",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    }
+    standard = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": metadata,
+        "provisioner": "balsa.dev/local-path",
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
+    }
+    await ensure_all(core, [standard])
+
+
 def authentication_config(client_ca_pem: str, request_header: Mapping[str, str]) -> Hook:
     """What aggregated servers need to know to trust what this server says of users."""
 

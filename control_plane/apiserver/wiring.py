@@ -148,6 +148,7 @@ def _hooks(config: Config, kubernetes_service: KubernetesService) -> Mapping[str
         "bootstrap-controller": kubernetes_service.hook,
         "scheduling/bootstrap-system-priority-classes": bootstrap.priority_classes,
         "rbac/bootstrap-roles": bootstrap.default_roles,
+        "storage/default-storage-class": bootstrap.default_storage_class,
         "start-cluster-authentication-info-controller": bootstrap.authentication_config(
             client_ca_pem, config.requestheader
         ),

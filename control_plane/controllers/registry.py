@@ -22,6 +22,13 @@ from control_plane.controllers.serviceaccount import ServiceAccountController
 from control_plane.controllers.statefulset import StatefulSetController
 from control_plane.controllers.taint_eviction import TaintEvictionController
 from control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
+from control_plane.controllers.volumes import (
+    ClaimProtectionController,
+    EphemeralVolumeController,
+    PersistentVolumeBinder,
+    PersistentVolumeExpander,
+    VolumeProtectionController,
+)
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceAccountController,
@@ -44,6 +51,11 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     PodGarbageCollector,
     ClusterRoleAggregationController,
     ResourceQuotaController,
+    PersistentVolumeBinder,
+    PersistentVolumeExpander,
+    EphemeralVolumeController,
+    ClaimProtectionController,
+    VolumeProtectionController,
 )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from control_plane.api.errors import StatusError, is_not_found
+from control_plane.api.errors import StatusError, is_forbidden, is_not_found
 from control_plane.client import gvr
 from control_plane.client.client import Client
 from control_plane.client.events import EventRecorder
@@ -34,7 +34,9 @@ from node.agent.static_pods import StaticPods
 from node.agent.status_manager import StatusManager
 from node.agent.tokens import TokenCache
 from node.agent.view import Host
+from node.agent.volumes import local_path
 from node.agent.volumes.interface import Services
+from node.agent.volumes.local_path import LocalVolumes
 from node.agent.volumes.manager import VolumeManager
 from node.agent.volumes.refresher import Refresher
 from node.network.interface import Network
@@ -85,6 +87,10 @@ class Agent:
             client, options.settings, lambda: machine.measure(options.root), self._health, self._events,
             options.update_interval_s,
         )  # fmt: skip
+        self._local_volumes = LocalVolumes(
+            options.root / local_path.DIRECTORY, self._local_volume, self._held_volumes, self._report_held,
+            client.clock,
+        )  # fmt: skip
         self._proxy = self._make_proxy()
         self._static = self._make_static()
         self._server = KubeletServer(name, self._parts, self._manager, client.clock, self._unhealthy)
@@ -104,6 +110,7 @@ class Agent:
             self._node_status.warn("LimitedNetwork", getattr(self._network, "limits", ""))
         self._spawn(self._node_status.run())
         self._spawn(self._refresher.run())
+        self._spawn(self._local_volumes.run())
         await asyncio.gather(
             self._services.wait_synced(), self._nodes.wait_synced(), self._pods.wait_synced()
         )
@@ -165,7 +172,27 @@ class Agent:
             persistent_volume=lambda name: self._get(gvr.PERSISTENT_VOLUMES, name),
             node=self._facts,
             host_ips=lambda: (self._options.settings.node_ip,),
+            local_volumes=self._options.root / local_path.DIRECTORY,
         )
+
+    async def _local_volume(self, name: str) -> Obj | None:
+        """The node may not read what is not its own: such a volume is as good as gone."""
+        try:
+            return await self._get(gvr.PERSISTENT_VOLUMES, name)
+        except StatusError as error:
+            if is_forbidden(error):
+                return None
+            raise
+
+    def _held_volumes(self) -> str | None:
+        node = self._nodes.get("", self._options.settings.name)
+        if node is None:
+            return None
+        return (node["metadata"].get("annotations") or {}).get(local_path.HELD_ANNOTATION) or ""
+
+    async def _report_held(self, names: str) -> None:
+        patch = {"metadata": {"annotations": {local_path.HELD_ANNOTATION: names or None}}}
+        await self._client.patch(gvr.NODES, self._options.settings.name, patch)
 
     def _make_proxy(self) -> ServiceProxy | None:
         options = self._options

@@ -14,6 +14,7 @@ from certs.kubeconfig import KubeConfig
 from control_plane.client.client import Client
 from node.agent.agent import Agent, Options
 from node.agent.node_object import Settings
+from node.agent.volumes import local_path
 from node.network.interface import Network
 from node.runtime.interface import Runtime
 from store.component import logs, process
@@ -80,7 +81,7 @@ def _network_flags(flags: Parser) -> None:
 
 
 async def _run(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
-    root = Path(args.root_dir)
+    root = Path(args.root_dir).resolve()
     root.mkdir(parents=True, exist_ok=True)
     try:
         config = KubeConfig.load(args.kubeconfig)
@@ -131,6 +132,7 @@ def _options(args: argparse.Namespace, root: Path, network: Network, runtime: Ru
         taints=_taints(args.register_with_taints),
         runtime_version=f"{runtime.name}://{runtime.version}",
         lease_duration_s=args.node_lease_duration_seconds,
+        annotations={local_path.ROOT_ANNOTATION: str(root / local_path.DIRECTORY)},
     )
     return Options(
         settings=settings,

@@ -44,6 +44,7 @@ class Settings:
     taints: Sequence[Obj] = ()
     runtime_version: str = ""  # containerd://1.7.2
     lease_duration_s: int = 40
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,10 @@ def make(settings: Settings, machine: Machine, health: Health, now_s: float, old
         "metadata": {
             "name": settings.name,
             "labels": labels(settings, machine),
-            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            "annotations": {
+                "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+                **settings.annotations,
+            },
         },
         "spec": spec,
         "status": status(settings, machine, health, now_s, old),

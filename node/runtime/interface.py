@@ -98,6 +98,7 @@ class Mount:
     container_path: str
     host_path: str
     read_only: bool = False
+    of_node: bool = False  # the agent's own choice, not the pod's: it may lie in the state directory
 
 
 @dataclass(frozen=True, slots=True)

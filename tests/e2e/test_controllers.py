@@ -28,3 +28,107 @@ def test_a_cron_job_runs_on_schedule_and_can_be_suspended(newest: Kubectl) -> No
     newest("patch", "cronjob", "tick", "-p", '{"spec": {"suspend": true}}')
     newest("delete", "cronjob", "tick")
     until("its jobs are collected", lambda: not names(newest, "jobs"))
+
+
+STATEFUL = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  replicas: 2
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      nodeSelector: {kubernetes.io/hostname: node-2}
+      containers:
+      - name: c
+        image: busybox
+        command: [sh, -c, "hostname >> /data/starts; cat /data/starts; sleep 1000"]
+        volumeMounts: [{name: data, mountPath: /data}]
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+"""
+
+
+def test_a_stateful_set_keeps_its_data_and_its_volumes_go_with_their_claims(newest: Kubectl) -> None:
+    newest("apply", "-f", "-", input=STATEFUL)
+    newest("rollout", "status", "statefulset/db", "--timeout=40s")
+    claims = newest.json("get", "pvc")["items"]
+    assert [(each["metadata"]["name"], each["status"]["phase"]) for each in claims] == [
+        ("data-db-0", "Bound"), ("data-db-1", "Bound"),
+    ]  # fmt: skip
+    assert {each["status"]["capacity"]["storage"] for each in claims} == {"1Mi"}
+    newest("delete", "pod", "db-0")
+    newest("wait", "--for=condition=Ready", "pod/db-0", "--timeout=40s")
+    until("what it wrote before", lambda: newest("logs", "db-0") == "db-0\ndb-0\n")
+    newest("delete", "pvc", "data-db-1", "--wait=false")
+    assert newest.json("get", "pvc", "data-db-1")["status"]["phase"] == "Bound"  # it is in use
+    newest("delete", "statefulset", "db")
+    volumes = [each["spec"]["volumeName"] for each in claims]
+    until("only the claim that was not deleted", lambda: names(newest, "pvc") == ["data-db-0"])
+    until("its volume goes", lambda: newest.run("get", "pv", volumes[1]).returncode == 1)
+    newest("patch", "pv", volumes[0], "-p", '{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}')
+    newest("delete", "pvc", "data-db-0")
+    until("its volume stays", lambda: newest.json("get", "pv", volumes[0])["status"]["phase"] == "Released")
+    newest("delete", "pv", volumes[0])
+
+
+VOLUME = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: NAME}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteMany]
+  storageClassName: manual
+  hostPath: {path: /tmp/NAME}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: mine}
+spec:
+  storageClassName: manual
+  accessModes: [ReadWriteMany]
+  resources: {requests: {storage: 500Mi}}
+"""
+
+
+def test_a_claim_finds_a_volume_that_was_made_for_it(newest: Kubectl) -> None:
+    name = f"pv-{newest.namespace}"
+    newest("apply", "-f", "-", input=VOLUME.replace("NAME", name))
+    newest("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/mine", "--timeout=20s")
+    assert newest.json("get", "pvc", "mine")["spec"]["volumeName"] == name
+    newest("delete", "pvc", "mine")
+    newest("wait", "--for=jsonpath={.status.phase}=Released", f"pv/{name}", "--timeout=20s")
+    newest("delete", "pv", name)
+
+
+EPHEMERAL = """
+apiVersion: v1
+kind: Pod
+metadata: {name: scratchy}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: c
+    image: busybox
+    command: [sh, -c, "echo x > /s/y && cat /s/y"]
+    volumeMounts: [{name: s, mountPath: /s}]
+  volumes:
+  - name: s
+    ephemeral:
+      volumeClaimTemplate:
+        spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+"""
+
+
+def test_an_ephemeral_volume_comes_and_goes_with_its_pod(newest: Kubectl) -> None:
+    newest("apply", "-f", "-", input=EPHEMERAL)
+    until("it has run", lambda: newest.json("get", "pod", "scratchy")["status"]["phase"] == "Succeeded")
+    assert names(newest, "pvc") == ["scratchy-s"]
+    newest("delete", "pod", "scratchy")
+    until("its claim is collected", lambda: not names(newest, "pvc"))

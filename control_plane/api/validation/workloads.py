@@ -197,6 +197,20 @@ def daemon_set(obj: Object) -> Errors:
         )
 
 
+def _with_claimed_volumes(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The claim templates are volumes of the pods, by their names."""
+    claimed = [
+        (each.get("metadata") or {}).get("name", "") for each in spec.get("volumeClaimTemplates") or ()
+    ]
+    template = spec.get("template") or {}
+    pod = template.get("spec") or {}
+    if not claimed or not isinstance(pod, dict):
+        return spec
+    own = [each for each in pod.get("volumes") or () if each.get("name") not in claimed]
+    volumes = [*({"name": name, "emptyDir": {}} for name in claimed), *own]
+    return {**spec, "template": {**template, "spec": {**pod, "volumes": volumes}}}
+
+
 @on_create("statefulsets.apps")
 def stateful_set(obj: Object) -> Errors:
     spec = spec_of(obj)
@@ -222,7 +236,7 @@ def stateful_set(obj: Object) -> Errors:
                 f"spec.persistentVolumeClaimRetentionPolicy.{key}", retention[key], ("Delete", "Retain")
             )
     yield from numbers(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
-    yield from _selector_and_template("statefulset", spec)
+    yield from _selector_and_template("statefulset", _with_claimed_volumes(spec))
 
 
 @on_update("statefulsets.apps")

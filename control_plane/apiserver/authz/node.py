@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from control_plane.api import selectors
+from control_plane.api import meta, selectors
 from control_plane.apiserver.admission.interface import Object, Reader
 from control_plane.apiserver.authn.user import UserInfo
 from control_plane.apiserver.authz import pod_references
@@ -157,6 +157,8 @@ class NodeAuthorizer:
 
     def _volume_related(self, node: str, name: str) -> bool:
         volume = self._reader.get("", "persistentvolumes", "", name)
+        if _belongs_to(volume or {}, node):
+            return True
         claim = (volume or {}).get("spec", {}).get("claimRef") or {}
         namespace = claim.get("namespace", "")
         return bool(namespace) and self._pod_refers(
@@ -234,3 +236,10 @@ def _required(field_selector: str, field: str) -> str | None:
 
 def _refuse(reason: str) -> Answer:
     return Decision.NO_OPINION, reason
+
+
+def _belongs_to(volume: Object, node: str) -> bool:
+    """Its data can be reached from this node alone, whether a pod uses it now or not."""
+    required = meta.nested(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms", default=())
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    return len(required) == 1 and here in (required[0].get("matchExpressions") or ())

@@ -28,6 +28,7 @@ class Services:
     persistent_volume: Callable[[str], Awaitable[Obj | None]]
     node: Callable[[], NodeFacts]
     host_ips: Callable[[], tuple[str, ...]]
+    local_volumes: Path | None = None  # where the built-in provisioner puts volumes on this node
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Request:
 class Volume:
     path: Path
     read_only: bool = False
+    of_node: bool = False  # data of a persistent volume that the agent keeps in its own directory
     renew_at_s: float | None = None
 
 

@@ -102,7 +102,8 @@ class VolumeManager:
         if volume is None:
             raise VolumeError(f'cannot find volume "{mount["name"]}" to mount into container')
         host = subpath.resolve(volume.path, mount, env)
-        return Mount(mount["mountPath"], str(host), bool(mount.get("readOnly")) or volume.read_only)
+        read_only = bool(mount.get("readOnly")) or volume.read_only
+        return Mount(mount["mountPath"], str(host), read_only, volume.of_node)
 
     def _lock(self, pod_uid: str) -> asyncio.Lock:
         return self._locks.setdefault(pod_uid, asyncio.Lock())

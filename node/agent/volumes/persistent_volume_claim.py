@@ -1,4 +1,5 @@
-"""persistentVolumeClaim and ephemeral: the bound volume of a claim, of the types hostPath and local."""
+"""persistentVolumeClaim and ephemeral: the bound volume of a claim, of the types hostPath and local; directories of
+the built-in provisioner are made and kept by the agent (see local_path)."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from pathlib import Path
 
 from node.agent.errors import VolumeError
 from node.agent.pod_spec import Obj, name, namespace, uid
-from node.agent.volumes import host_path
+from node.agent.volumes import host_path, local_path
 from node.agent.volumes.interface import Request, Volume
 
 
@@ -56,6 +57,9 @@ async def _mount(request: Request, claim_name: str, read_only: bool, owner: str 
     bound_to = (volume["spec"].get("claimRef") or {}).get("uid")
     if bound_to != claim["metadata"].get("uid"):
         raise VolumeError(f"PersistentVolume {volume_name} is not bound to PVC {claim_name}")
+    own = local_path.own_directory(volume, request.services.local_volumes)
+    if own is not None:
+        return Volume(own, read_only, of_node=True)
     return Volume(_path(volume), read_only)
 
 

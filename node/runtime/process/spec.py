@@ -123,7 +123,8 @@ def mounts_of(config: ContainerConfig, pod_uid: str, hidden: Sequence[str]) -> l
             raise CreateError(f"failed to mount {mount.host_path!r}: no such file or directory")
         source = str(Path(mount.host_path).resolve())
         is_hidden = any(Path(source).is_relative_to(path) for path in hidden)
-        if is_hidden and f"/pods/{pod_uid}/" not in source + "/":
+        is_chosen = mount.of_node and source == mount.host_path  # no link led elsewhere meanwhile
+        if is_hidden and not is_chosen and f"/pods/{pod_uid}/" not in source + "/":
             raise CreateError(f"failed to mount {mount.host_path!r}: pods may not see it")
         mounts.append({"source": source, "target": mount.container_path, "read_only": mount.read_only})
     return mounts
