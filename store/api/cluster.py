@@ -4,7 +4,7 @@ are here."""
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from store.api.errors import BadRequest, MemberChangeRefused, MemberNotFound, NotLeader, from_raft
@@ -14,8 +14,9 @@ from store.raft.membership import member_id
 
 
 class ClusterService:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, require_admin: Callable[[], None]) -> None:
         self._engine = engine
+        self._require_admin = require_admin
 
     async def list_members(self, linearizable: bool) -> MembersResponse:
         if linearizable:
@@ -23,18 +24,21 @@ class ClusterService:
         return MembersResponse(self._engine.status().members)
 
     async def add(self, peer_urls: list[str], is_learner: bool) -> MembersResponse:
+        self._require_admin()
         self._check_urls(peer_urls, but=0)
         member = Member(new_member_id(peer_urls), "", tuple(sorted(peer_urls)), (), is_learner)
         await _guard(self._engine.add_member(member))
         return MembersResponse(self._engine.status().members, member)
 
     async def promote(self, id: int) -> MembersResponse:
+        self._require_admin()
         if not self._find(id).is_learner:
             raise MemberChangeRefused("etcdserver: can only promote a learner member")
         await _guard(self._engine.promote_member(id))
         return MembersResponse(self._engine.status().members)
 
     async def update(self, id: int, peer_urls: list[str]) -> MembersResponse:
+        self._require_admin()
         member = self._find(id)
         self._check_urls(peer_urls, but=id)
         changed = Member(id, member.name, tuple(sorted(peer_urls)), member.client_urls, member.is_learner)
@@ -42,11 +46,13 @@ class ClusterService:
         return MembersResponse(self._engine.status().members)
 
     async def remove(self, id: int) -> MembersResponse:
+        self._require_admin()
         self._find(id)
         await _guard(self._engine.remove_member(id))
         return MembersResponse(self._engine.status().members)
 
     async def move_leader(self, target_id: int) -> None:
+        self._require_admin()
         if self._engine.status().role is not Role.LEADER:
             raise NotLeader
         if self._find(target_id).is_learner:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from store.auth import messages as auth
 from store.mvcc.messages import CompactionRequest, DeleteRangeRequest, PutRequest, Request, TxnRequest
 
 AlarmType = Literal["NONE", "NOSPACE", "CORRUPT"]
@@ -58,6 +59,8 @@ Command = (
     | LeaseExpire
     | LeaseCheckpoint
     | SetAlarm
+    | auth.AuthCommand
+    | auth.As
 )
 
 KINDS: dict[int, type[Command]] = {
@@ -71,6 +74,19 @@ KINDS: dict[int, type[Command]] = {
     8: LeaseExpire,
     9: LeaseCheckpoint,
     10: SetAlarm,
+    11: auth.As,
+    12: auth.Enable,
+    13: auth.Disable,
+    14: auth.UserAdd,
+    15: auth.UserDelete,
+    16: auth.UserChangePassword,
+    17: auth.UserGrantRole,
+    18: auth.UserRevokeRole,
+    19: auth.RoleAdd,
+    20: auth.RoleDelete,
+    21: auth.RoleGrantPermission,
+    22: auth.RoleRevokePermission,
+    23: auth.AssignToken,
 }
 
 _prefixes = {kind: bytes((number,)) for number, kind in KINDS.items()}

@@ -105,7 +105,7 @@ UNARY: dict[bytes, Row] = {
     ),
     b"/v3/maintenance/status": (m.EmptyRequest, _status, encode.encode_status),
     b"/v3/maintenance/alarm": (m.AlarmRequest, StoreService.alarm, encode.encode_alarms),
-    b"/v3/maintenance/defragment": (m.EmptyRequest, lambda s, r: s.release(), encode.encode_empty),
+    b"/v3/maintenance/defragment": (m.EmptyRequest, lambda s, r: s.defragment(), encode.encode_empty),
     b"/v3/maintenance/hash": (m.HashKvRequest, lambda s, r: s.hash_kv(r.revision), encode.encode_hash),
     b"/v3/maintenance/transfer-leadership": (
         m.MoveLeaderRequest,

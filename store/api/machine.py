@@ -1,10 +1,10 @@
-"""The replicated state machine: keys, leases and alarms behind the engine's `StateMachine` interface.
+"""The replicated state machine: keys, leases, alarms and users behind the engine's `StateMachine` interface.
 
 `apply` turns one log entry into results and watch events. Whatever it does depends on the entry and the
-state alone. The one thing it tells the outside, that a lease was renewed or is gone, goes through
-`LeaseObserver`, and nothing comes back.
+state alone. What it tells the outside, that a lease was renewed or is gone, that a token counts or a user's
+no longer do, goes through observers, and nothing comes back.
 
-    snapshot = (kind:u8 chunk)*      kinds: alarms, leases, keys
+    snapshot = (kind:u8 chunk)*      kinds: alarms, users, leases, keys
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import msgspec
 
 from store.api import commands as c
 from store.api.errors import Corrupt
+from store.auth import authorize
+from store.auth import messages as auth
+from store.auth.errors import OldRevision, UserEmpty
+from store.auth.table import AuthTable
 from store.lease.table import Lease, LeaseTable
 from store.mvcc import snapshot
 from store.mvcc.errors import NoSpace, RequestError
@@ -45,7 +49,7 @@ class AlarmResult(msgspec.Struct):
     alarms: list[Alarm]
 
 
-Result = Response | LeaseResult | AlarmResult | RequestError | None
+Result = Response | LeaseResult | AlarmResult | auth.AuthResult | RequestError | None
 
 
 class LeaseObserver(Protocol):
@@ -56,13 +60,23 @@ class LeaseObserver(Protocol):
     def replaced(self, leases: Iterable[Lease]) -> None: ...
 
 
+class AuthObserver(Protocol):
+    def assigned(self, user: str, token_digest: bytes) -> None: ...
+
+    def revoked(self, user: str) -> None: ...
+
+    def disabled(self) -> None: ...
+
+
 class StoreMachine:
-    def __init__(self, observer: LeaseObserver) -> None:
+    def __init__(self, observer: LeaseObserver, auth_observer: AuthObserver | None = None) -> None:
         self.leases = LeaseTable()
         self.store = MvccStore(self.leases)
         self.hub = WatchHub(self.store)
         self.alarms: set[Alarm] = set()
+        self.auth = AuthTable()
         self._observer = observer
+        self._auth_observer = auth_observer
 
     # -- StateMachine --
 
@@ -78,11 +92,13 @@ class StoreMachine:
         """Build everything anew, then swap; a damaged snapshot leaves the old state in place."""
         alarms: list[Alarm] = []
         leases: list[Lease] = []
-        keys = _split(chunks, alarms, leases)
+        users: list[auth.AuthState] = []
+        keys = _split(chunks, alarms, users, leases)
         first = next(keys, None)
         table = LeaseTable.load(leases)
         store = snapshot.load(_prepend(first, keys), table)
         self.leases, self.store, self.alarms = table, store, set(alarms)
+        self.auth = AuthTable(users[0] if users else None)
         self.hub.reset(store)
         self._observer.replaced(table)
 
@@ -93,10 +109,34 @@ class StoreMachine:
 
     def _apply(self, command: c.Command) -> Result:
         try:
+            if self.auth.enabled or isinstance(command, auth.As):
+                command = self._authorized(command)
             self._refuse_under_alarm(command)
             return self._execute(command)
         except RequestError as error:
             return error
+
+    def _authorized(self, command: c.Command) -> c.Command:
+        """The command itself, if its user may do it. Who proposes in nobody's name may do what members do."""
+        if not isinstance(command, auth.As):
+            if isinstance(command, _NEEDS_USER):
+                raise UserEmpty  # proposed by a member that did not know of authentication yet
+            return command
+        inner = c.decode(command.command)
+        if self.auth.enabled:
+            if command.auth_revision != self.auth.revision:
+                raise OldRevision
+            self._check_user(command.user, inner)
+        return inner
+
+    def _check_user(self, user: str, command: c.Command) -> None:
+        match command:
+            case PutRequest() | DeleteRangeRequest() | TxnRequest():
+                authorize.check(self.auth, user, command, self.leases.keys_of)
+            case c.LeaseRevoke():
+                authorize.check_lease(self.auth, user, self.leases.keys_of(command.id))
+            case _ if isinstance(command, auth.ManagementCommand):
+                self.auth.check_admin(user)
 
     def _execute(self, command: c.Command) -> Result:
         match command:
@@ -110,6 +150,8 @@ class StoreMachine:
                 return self.store.compact(command)
             case c.SetAlarm():
                 return self._set_alarm(command)
+            case _ if isinstance(command, auth.AuthCommand):
+                return self._change_auth(command)
             case _:
                 return self._lease(command)
 
@@ -153,6 +195,18 @@ class StoreMachine:
             self.alarms -= alarms
         return AlarmResult(self.store.revision, sorted(alarms))
 
+    def _change_auth(self, command: auth.AuthCommand) -> auth.AuthResult:
+        self.auth.apply(command)
+        if self._auth_observer is not None:
+            match command:
+                case auth.AssignToken():
+                    self._auth_observer.assigned(command.user, command.token_digest)
+                case auth.UserDelete() | auth.UserChangePassword():
+                    self._auth_observer.revoked(command.name)
+                case auth.Disable():
+                    self._auth_observer.disabled()
+        return auth.AuthResult(self.store.revision)
+
     def _refuse_under_alarm(self, command: c.Command) -> None:
         if not self.alarms or isinstance(command, c.SetAlarm | c.LeaseRenew | c.LeaseCheckpoint):
             return
@@ -160,6 +214,9 @@ class StoreMachine:
             raise Corrupt
         if self.has_alarm("NOSPACE") and needs_space(command):
             raise NoSpace
+
+
+_NEEDS_USER = PutRequest | DeleteRangeRequest | TxnRequest | c.LeaseRevoke | auth.ManagementCommand
 
 
 def needs_space(command: c.Command) -> bool:
@@ -172,9 +229,10 @@ def needs_space(command: c.Command) -> bool:
     return isinstance(command, PutRequest | c.LeaseGrant)
 
 
-_ALARMS, _LEASES, _KEYS = b"A", b"L", b"K"
+_ALARMS, _USERS, _LEASES, _KEYS = b"A", b"U", b"L", b"K"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_alarms = msgspec.msgpack.Decoder(list[Alarm]).decode
+_decode_users = msgspec.msgpack.Decoder(auth.AuthState).decode
 _decode_leases = msgspec.msgpack.Decoder(list[Lease]).decode
 
 
@@ -183,12 +241,15 @@ class MachineView:
 
     def __init__(self, machine: StoreMachine) -> None:
         self._alarms = sorted(machine.alarms)
+        self._users = None if machine.auth.is_pristine else machine.auth.dump()
         self._leases = machine.leases.dump()
         self._keys = snapshot.MvccView(machine.store)
 
     def chunks(self) -> Iterator[bytes]:
         try:
             yield _ALARMS + _encode(self._alarms)
+            if self._users is not None:
+                yield _USERS + _encode(self._users)
             for start in range(0, len(self._leases), LEASES_PER_CHUNK):
                 yield _LEASES + _encode(self._leases[start : start + LEASES_PER_CHUNK])
             for chunk in self._keys.chunks():
@@ -200,8 +261,10 @@ class MachineView:
         self._keys.close()
 
 
-def _split(chunks: Iterable[bytes], alarms: list[Alarm], leases: list[Lease]) -> Iterator[bytes]:
-    """Collect alarms and leases, which come first; yield the chunks of keys."""
+def _split(
+    chunks: Iterable[bytes], alarms: list[Alarm], users: list[auth.AuthState], leases: list[Lease]
+) -> Iterator[bytes]:
+    """Collect alarms, users and leases, which come first; yield the chunks of keys."""
     for chunk in chunks:
         kind, body = chunk[:1], chunk[1:]
         try:
@@ -209,6 +272,8 @@ def _split(chunks: Iterable[bytes], alarms: list[Alarm], leases: list[Lease]) ->
                 yield body
             elif kind == _ALARMS:
                 alarms += _decode_alarms(body)
+            elif kind == _USERS:
+                users.append(_decode_users(body))
             elif kind == _LEASES:
                 leases += _decode_leases(body)
             else:

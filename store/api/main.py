@@ -17,7 +17,8 @@ from typing import Any
 from certs.errors import CertsError
 from certs.tls import Reloader, client_context, server_context
 from store.api import flags, housekeeping
-from store.api.grpc.door import Door, grpc_methods, offer
+from store.api.auth import TokenKeeper
+from store.api.grpc.door import Door, GrpcMethods, offer
 from store.api.http1 import Server
 from store.api.join import ask_cluster
 from store.api.json_gateway import JsonGateway
@@ -47,7 +48,8 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     client_tls, reloaders = _contexts(args)
     loop = asyncio.get_running_loop()
     leases = LeaseKeeper(loop.time)
-    machine = StoreMachine(leases)
+    tokens = TokenKeeper(loop.time)
+    machine = StoreMachine(leases, tokens)
     engine = RaftNode(await _raft_config(args, reloaders), machine)
     engine.on_leadership(lambda leading: leases.on_leadership(machine.leases, leading))
     sockets = _listen(args)
@@ -59,7 +61,7 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     streams = JsonStreams(service)
     gateway = JsonGateway(service, Probes(service, Metrics(service)), streams.handlers())
     server = Server(gateway, args.max_concurrent_connections)
-    methods = grpc_methods(service)
+    methods = GrpcMethods(service, tokens)
     doors = [
         await loop.create_server(
             lambda: Door(server, methods),

@@ -51,7 +51,7 @@ class Probes:
     async def _unreadable(self) -> str:
         try:
             self._service.require_leader()
-            await self._service.range(RangeRequest(HEALTH_KEY, count_only=True))
+            await self._service.as_member().range(RangeRequest(HEALTH_KEY, count_only=True))
         except RequestError as error:
             return f"RANGE ERROR:{error}"
         return ""

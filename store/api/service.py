@@ -3,12 +3,16 @@
 Writes are proposed to the engine; linearizable reads wait for the read index and are answered from the
 local state machine, serializable ones at once. Requests are checked before they are proposed, so that a
 malformed one costs no log entry. Every failure is a `RequestError`. Leases' time is kept in `leases`,
-membership in `cluster`.
+membership in `cluster`, users in `auth`.
+
+While authentication is on, a request is allowed what its `caller` is: a door serves it by
+`on_behalf_of(user)`. Nobody is the caller of the service itself; the member's own work is `as_member()`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.api import commands as c
+from store.api.auth import MAX_PASSWORD_CHECKS, AuthService
 from store.api.cluster import ClusterService
 from store.api.errors import BadFeatureForLearner, BadRequest, Corrupt, NoLeader, RequestTooLarge, from_raft
 from store.api.leases import LeaseKeeper
@@ -30,6 +35,8 @@ from store.api.messages import (
     LeaseTimeToLiveResponse,
     StatusResponse,
 )
+from store.auth import authorize
+from store.auth.messages import As
 from store.lease.table import MAX_TTL_S
 from store.mvcc.errors import LeaseTtlTooLarge, NoSpace, RequestError
 from store.mvcc.messages import (
@@ -90,10 +97,37 @@ class StoreService:
         self.leases = leases
         self.limits = limits or Limits()
         self.counters = Counters()
-        self.cluster = ClusterService(engine)
+        self.caller: str | None = ""
+        self.password_checks = asyncio.Semaphore(MAX_PASSWORD_CHECKS)
+        self.cluster = ClusterService(engine, self.auth.require_admin)
         self._now = now
         self._raft_status: RaftStatus | None = None
         self._raft_status_at = 0.0
+
+    # -- who asks --
+
+    def on_behalf_of(self, user: str | None) -> StoreService:
+        """The same service, for one caller."""
+        view = copy.copy(self)
+        view.caller = user
+        view.cluster = ClusterService(self.engine, view.auth.require_admin)
+        return view
+
+    def as_member(self) -> StoreService:
+        return self.on_behalf_of(None)
+
+    @property
+    def auth(self) -> AuthService:
+        return AuthService(self)
+
+    def _authorize(self, request: authorize.Operation) -> None:
+        """Called after the read index: what was revoked before a read began does not allow it."""
+        if self.caller is not None:
+            authorize.check(self.machine.auth, self.caller, request, self.machine.leases.keys_of)
+
+    def check_watch(self, key: bytes, range_end: bytes) -> None:
+        if self.machine.auth.enabled:
+            self._authorize(RangeRequest(key, range_end))
 
     # -- about this member --
 
@@ -125,7 +159,9 @@ class StoreService:
         self.counters.range += 1
         self._refuse_corrupt()
         if not request.serializable:
-            await self._linearize()
+            await self.linearize()
+        if self.machine.auth.enabled:
+            self._authorize(request)
         return self.machine.store.range(request)
 
     async def put(self, request: PutRequest) -> PutResponse:
@@ -146,13 +182,15 @@ class StoreService:
         if is_read_only(request):
             self._refuse_corrupt()
             if not _is_serializable(request):
-                await self._linearize()
+                await self.linearize()
+            if self.machine.auth.enabled:
+                self._authorize(request)
             return self.machine.store.txn(request)
         response: TxnResponse = await self._write(request)
         return response
 
     async def compact(self, request: CompactionRequest) -> CompactionResponse:
-        response: CompactionResponse = await self._propose(request)
+        response: CompactionResponse = await self.propose(request)
         if request.physical:
             await self.release()
         return response
@@ -167,24 +205,26 @@ class StoreService:
         return result
 
     async def lease_revoke(self, id: int) -> LeaseResult:
-        result: LeaseResult = await self._propose(c.LeaseRevoke(id))
+        result: LeaseResult = await self.propose(c.LeaseRevoke(id))
         return result
 
     async def lease_keep_alive(self, id: int) -> LeaseResult:
         """Goes through the log, so that every member knows of it and a new leader cannot have missed it."""
-        result: LeaseResult = await self._propose(c.LeaseRenew(id))
+        result: LeaseResult = await self.propose(c.LeaseRenew(id))
         return result
 
     async def lease_time_to_live(self, id: int, keys: bool) -> LeaseTimeToLiveResponse:
-        await self._linearize()
+        await self.linearize()
         lease = self.machine.leases.find(id)
         if lease is None:
             return LeaseTimeToLiveResponse(id, -1, 0, [])
         bound = sorted(lease.keys) if keys else []
+        for key in bound if self.machine.auth.enabled else ():
+            self._authorize(RangeRequest(key))
         return LeaseTimeToLiveResponse(id, self.leases.remaining_s(id), lease.ttl_s, bound)
 
     async def lease_list(self) -> LeasesResponse:
-        await self._linearize()
+        await self.linearize()
         return LeasesResponse(self.machine.leases.ids())
 
     # -- maintenance --
@@ -208,7 +248,7 @@ class StoreService:
 
     async def alarm(self, request: AlarmRequest) -> AlarmResponse:
         if request.action == "GET":
-            await self._linearize()
+            await self.linearize()
             kinds = [
                 (member, kind)
                 for member, kind in sorted(self.machine.alarms)
@@ -219,18 +259,23 @@ class StoreService:
                 raise BadRequest("etcdserver: the member ID is out of range")
             active = request.action == "ACTIVATE"
             command = c.SetAlarm(request.member_id, request.alarm, active)
-            result: AlarmResult = await self._propose(command)
+            result: AlarmResult = await self.propose(command)
             kinds = result.alarms
         return AlarmResponse([AlarmMember(member, kind) for member, kind in kinds])
 
     async def hash_kv(self, revision: int) -> HashResponse:
-        await self._linearize()
+        await self.linearize()
+        self.auth.require_admin()
         store = self.machine.store
         return HashResponse(store.hash_at(revision), store.compact_revision, revision or store.revision)
 
+    async def defragment(self) -> None:
+        """There is no file with holes: the same as what is done anyway, at once."""
+        self.auth.require_admin()
+        await self.release()
+
     async def release(self) -> None:
-        """Free what compaction left to free, in steps. There is no file with holes, so it serves Defragment
-        too."""
+        """Free what compaction left to free, in steps."""
         more = True
         while more:
             more = self.machine.store.release_some(RELEASE_STEP)
@@ -244,14 +289,16 @@ class StoreService:
         if store.size_bytes >= self.limits.quota_bytes and needs_space(command):
             await self._raise_no_space()
             raise NoSpace
-        return await self._propose(command)
+        return await self.propose(command)
 
     async def _raise_no_space(self) -> None:
         member_id = self.engine.status().member_id
         if (member_id, "NOSPACE") not in self.machine.alarms:
-            await self._propose(c.SetAlarm(member_id, "NOSPACE", active=True))
+            await self.propose(c.SetAlarm(member_id, "NOSPACE", active=True))
 
-    async def _propose(self, command: c.Command) -> Any:
+    async def propose(self, command: c.Command) -> Any:
+        if self.machine.auth.enabled and self.caller is not None:
+            command = As(self.caller, self.machine.auth.revision, c.encode(command))
         data = c.encode(command)
         if len(data) > self.limits.request_bytes:
             raise RequestTooLarge
@@ -267,7 +314,7 @@ class StoreService:
             raise result.with_traceback(None)
         return result
 
-    async def _linearize(self) -> None:
+    async def linearize(self) -> None:
         try:
             await self.engine.read_index(self.limits.request_timeout_s)
         except RaftError as error:

@@ -45,6 +45,10 @@ class LeaseTable:
     def exists(self, id: int) -> bool:
         return id in self._leases
 
+    def keys_of(self, id: int) -> Iterable[bytes]:
+        lease = self._leases.get(id)
+        return lease.keys if lease is not None else ()
+
     def grant(self, id: int, ttl_s: int) -> Lease:
         """`id` was chosen before the proposal, since the table may not draw one."""
         if ttl_s > MAX_TTL_S:

@@ -69,6 +69,10 @@ class Call:
     # -- reading --
 
     @property
+    def peer_name(self) -> str:
+        return self._connection.peer_name
+
+    @property
     def wants_leader(self) -> bool:
         """The client would rather fail than wait on a member that is cut off."""
         return self.head.headers.get(b"hasleader") == b"true"

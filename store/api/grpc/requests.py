@@ -5,8 +5,10 @@ Where a name differs from etcd's (`ttl_s` is TTL), the struct says so. Reserved 
 
 from __future__ import annotations
 
+from store.api import auth_messages as a
 from store.api import messages as m
 from store.api.grpc.protobuf import declare
+from store.auth.messages import Permission
 from store.mvcc import messages as kv
 
 declare(
@@ -45,3 +47,23 @@ declare(m.MemberListRequest, "linearizable:1")
 declare(m.AlarmRequest, "action:1 member_id:2 alarm:3")
 declare(m.HashKvRequest, "revision:1")
 declare(m.MoveLeaderRequest, "target_id:1")
+
+declare(a.AuthenticateRequest, "name:1 password:2")
+declare(a.UserAddOptions, "no_password:1")
+declare(a.UserAddRequest, "name:1 password:2 options:3 hashed_password:4")
+declare(a.NameRequest, "name:1")
+declare(a.RoleRequest, "role:1")
+declare(a.ChangePasswordRequest, "name:1 password:2 hashed_password:3")
+declare(a.GrantRoleRequest, "user:1 role:2")
+declare(a.RevokeRoleRequest, "name:1 role:2")
+declare(Permission, "type:1 key:2 range_end:3")
+declare(a.GrantPermissionRequest, "name:1 perm:2")
+declare(a.RevokePermissionRequest, "role:1 key:2 range_end:3")
+
+declare(a.LockRequest, "name:1 lease:2")
+declare(a.UnlockRequest, "key:1")
+declare(a.CampaignRequest, "name:1 lease:2 value:3")
+declare(a.LeaderKeyMessage, "name:1 key:2 rev:3 lease:4")
+declare(a.ProclaimRequest, "leader:1 value:2")
+declare(a.LeaderRequest, "name:1")
+declare(a.ResignRequest, "leader:1")

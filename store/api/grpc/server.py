@@ -49,7 +49,7 @@ class Internal(RequestError):
 
 
 class GrpcConnection(asyncio.Protocol):
-    def __init__(self, server: Server, methods: Mapping[bytes, Method]) -> None:
+    def __init__(self, server: Server, methods: Mapping[bytes, Method], peer_name: str = "") -> None:
         self._server = server
         self._methods = methods
         self._http = Connection()
@@ -60,7 +60,7 @@ class GrpcConnection(asyncio.Protocol):
         self._last_heard = 0.0
         self._pinged_at: float | None = None
         self._buffered_bytes = 0
-        self.peer_name = ""  # the common name of the client's certificate
+        self.peer_name = peer_name  # the common name of the client's certificate
 
     # -- asyncio.Protocol --
 

@@ -1,15 +1,23 @@
-"""The other streams: lease keep-alive, snapshot."""
+"""The other streams: lease keep-alive, snapshot, observing an election, the watch of grpc.health.v1."""
 
 from __future__ import annotations
 
+import asyncio
+
 from store.api import messages as m
+from store.api.auth_messages import LeaderRequest
+from store.api.concurrency import Concurrency
 from store.api.grpc import responses as encode
+from store.api.grpc.auth_rows import leader
 from store.api.grpc.call import Call
-from store.api.grpc.unary import read_message
+from store.api.grpc.protobuf import number_field
+from store.api.grpc.unary import health, read_message
 from store.api.machine import LeaseResult
 from store.api.service import VERSION, StoreService
 from store.api.snapshot_file import blobs
 from store.mvcc.errors import LeaseNotFound
+
+HEALTH_INTERVAL_S = 0.5
 
 
 async def keep_alive(service: StoreService, call: Call) -> None:
@@ -26,8 +34,28 @@ async def keep_alive(service: StoreService, call: Call) -> None:
 
 
 async def snapshot(service: StoreService, call: Call) -> None:
+    service.auth.require_admin()
     await call.next()
     async for blob, remaining_bytes in blobs(service.machine):
         header = encode.header_field(service.header())
         await call.send(encode.snapshot_blob(header, remaining_bytes, blob, VERSION))
     call.finish()
+
+
+async def observe(service: StoreService, call: Call) -> None:
+    message = await call.next()
+    request = read_message(LeaderRequest, message or b"")
+    async for record in Concurrency(service).observe(request.name):
+        await call.send(leader(encode.header_field(service.header()), record))
+
+
+async def watch_health(service: StoreService, call: Call) -> None:
+    """Whether this member can serve, and each change of it."""
+    await call.next()
+    last = None
+    while True:
+        now = health(service)
+        if now != last:
+            await call.send(number_field(1, now))
+            last = now
+        await asyncio.sleep(HEALTH_INTERVAL_S)

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from store.api import messages as m
+from store.api.errors import Unimplemented
 from store.api.grpc import requests as _requests  # noqa: F401  (declares the field numbers)
 from store.api.grpc import responses as encode
+from store.api.grpc.auth_rows import rows
 from store.api.grpc.call import Call, MessageError
-from store.api.grpc.protobuf import Malformed, read
+from store.api.grpc.protobuf import Malformed, number_field, read
 from store.api.service import StoreService
 from store.mvcc import messages as kv
 
@@ -19,6 +21,21 @@ YIELD_RECORDS = 500  # a long list is encoded in pieces of this many keys, other
 Handler = Callable[[StoreService, Any], Awaitable[Any]]
 Encoder = Callable[[bytes, Any], bytes]
 Row = tuple[type[kv.Request], Handler, Encoder]
+
+
+SERVING, NOT_SERVING = 1, 2  # of grpc.health.v1
+
+
+def health(service: StoreService) -> int:
+    return SERVING if service.has_leader else NOT_SERVING
+
+
+async def _health(service: StoreService, request: m.EmptyRequest) -> int:
+    return health(service)
+
+
+async def _downgrade(service: StoreService, request: m.EmptyRequest) -> None:
+    raise Unimplemented("etcdserver: downgrade is not supported: there is no older version")
 
 
 async def _status(service: StoreService, request: m.EmptyRequest) -> m.StatusResponse:
@@ -74,7 +91,7 @@ UNARY: dict[bytes, Row] = {
     ),
     b"/etcdserverpb.Maintenance/Status": (m.EmptyRequest, _status, encode.status),
     b"/etcdserverpb.Maintenance/Alarm": (m.AlarmRequest, StoreService.alarm, encode.alarms),
-    b"/etcdserverpb.Maintenance/Defragment": (m.EmptyRequest, lambda s, r: s.release(), encode.empty),
+    b"/etcdserverpb.Maintenance/Defragment": (m.EmptyRequest, lambda s, r: s.defragment(), encode.empty),
     b"/etcdserverpb.Maintenance/Hash": (m.EmptyRequest, lambda s, r: s.hash_kv(0), encode.hash_all),
     b"/etcdserverpb.Maintenance/HashKV": (
         m.HashKvRequest,
@@ -86,6 +103,8 @@ UNARY: dict[bytes, Row] = {
         lambda s, r: s.cluster.move_leader(r.target_id),
         encode.empty,
     ),
+    b"/etcdserverpb.Maintenance/Downgrade": (m.EmptyRequest, _downgrade, encode.empty),
+    b"/grpc.health.v1.Health/Check": (m.EmptyRequest, _health, lambda _, status: number_field(1, status)),
 }
 
 
@@ -97,6 +116,9 @@ def read_message(kind: type[R], message: bytes) -> R:
         return read(kind, message)
     except Malformed as error:
         raise MessageError(f"grpc: error unmarshalling request: {error}") from error
+
+
+UNARY.update(rows())
 
 
 async def serve_unary(service: StoreService, row: Row, call: Call) -> None:

@@ -14,6 +14,7 @@ from store.api.grpc import responses as encode
 from store.api.grpc.call import Call, CallReset, framed
 from store.api.grpc.unary import read_message
 from store.api.service import StoreService
+from store.mvcc.errors import RequestError
 from store.watch.stream import Batch, Spec, WatchResponse, WatchStream
 
 MAX_WATCH_CALLS = 10_000
@@ -106,6 +107,11 @@ class WatchSession:
             "NOPUT" in request.filters,
             "NODELETE" in request.filters,
         )
+        try:
+            self._service.check_watch(spec.key, spec.range_end)
+        except RequestError as error:
+            self._refuse(request.watch_id or -1, str(error))
+            return
         self._hub.create(
             self._watch,
             spec,
@@ -114,6 +120,10 @@ class WatchSession:
             request.watch_id,
             request.fragment,
         )
+
+    def _refuse(self, watch_id: int, reason: str) -> None:
+        revision = self._service.machine.store.revision
+        self._watch.put(WatchResponse(watch_id, revision, created=True, canceled=True, cancel_reason=reason))
 
 
 async def watch(service: StoreService, call: Call) -> None:

@@ -1,0 +1,76 @@
+"""Rows of the Auth, Lock and Election services, and their responses as protobuf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from store.api.auth_messages import (
+    AUTH,
+    CONCURRENCY,
+    AuthStatusResponse,
+    NamesResponse,
+    PermissionsResponse,
+    TokenResponse,
+)
+from store.api.concurrency import LeaderKey
+from store.api.grpc import responses as encode
+from store.api.grpc.protobuf import bytes_field, message_field, number_field, text_field
+from store.mvcc.messages import Record
+
+PERMISSION_TYPES = {"READ": 0, "WRITE": 1, "READWRITE": 2}
+
+
+def _response(header: bytes, response: Any) -> bytes:
+    match response:
+        case TokenResponse():
+            return header + text_field(2, response.token)
+        case NamesResponse():
+            return header + b"".join([text_field(2, name) for name in response.names])
+        case PermissionsResponse():
+            return header + b"".join([message_field(2, _permission(each)) for each in response.permissions])
+        case AuthStatusResponse():
+            return header + number_field(2, response.enabled) + number_field(3, response.auth_revision)
+        case bytes():  # the key of a lock
+            return header + bytes_field(2, response)
+        case LeaderKey():
+            return header + message_field(2, _leader_key(response))
+        case Record():
+            return leader(header, response)
+        case _:
+            return header
+
+
+def leader(header: bytes, record: Record) -> bytes:
+    return header + message_field(2, encode.record(record))
+
+
+def _permission(permission: Any) -> bytes:
+    return (
+        number_field(1, PERMISSION_TYPES[permission.type])
+        + bytes_field(2, permission.key)
+        + bytes_field(3, permission.range_end)
+    )
+
+
+def _leader_key(leader: LeaderKey) -> bytes:
+    return (
+        bytes_field(1, leader.name)
+        + bytes_field(2, leader.key)
+        + number_field(3, leader.rev)
+        + number_field(4, leader.lease)
+    )
+
+
+Encoder = Callable[[bytes, Any], bytes]
+
+
+def rows() -> dict[bytes, tuple[Any, Any, Encoder]]:
+    table = {f"/etcdserverpb.Auth/{name}": row for name, row in AUTH.items()}
+    for name, row in CONCURRENCY.items():
+        service = "v3lockpb.Lock" if name in ("Lock", "Unlock") else "v3electionpb.Election"
+        table[f"/{service}/{name}"] = row
+    return {path.encode(): (*row, _response) for path, row in table.items()}
+
+
+MAY_BLOCK = frozenset((b"/v3lockpb.Lock/Lock", b"/v3electionpb.Election/Campaign"))
