@@ -46,6 +46,7 @@ class Config:
     max_writes: int = MAX_WRITES_IN_FLIGHT
     shutdown_delay_s: float = 0.0
     requestheader: dict[str, str] = field(default_factory=dict)
+    egress_network_namespace: str = ""
 
 
 def parser() -> Parser:
@@ -107,6 +108,11 @@ def parser() -> Parser:
         type=parse_duration,
         default=0.0,
         help="how long to go on serving, not ready, before a stop",
+    )
+    add(
+        "--egress-network-namespace",
+        default="",
+        help="network namespace in which connections to services are made; the server's own by default",
     )
     add("--proxy-client-cert-file", type=Path, help="client certificate for aggregated servers")
     add("--proxy-client-key-file", type=Path, help="its key")
@@ -186,6 +192,7 @@ def config(args: argparse.Namespace) -> Config:
         max_writes=args.max_mutating_requests_inflight,
         shutdown_delay_s=args.shutdown_delay_duration,
         requestheader=_requestheader(args),
+        egress_network_namespace=args.egress_network_namespace,
     )
 
 

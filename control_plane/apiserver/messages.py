@@ -53,6 +53,7 @@ class Request:
     connection: Connection
     read: Callable[[int], Awaitable[bytes]]  # the body, at most so many bytes; raises BodyTooLarge
     headers_all: Callable[[str], list[str]] = lambda name: []  # every value of a repeated header
+    warnings: list[str] = field(default_factory=list)  # for the client, whatever becomes of its request
     _query: Query | None = None
 
     @property

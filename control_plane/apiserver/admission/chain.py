@@ -1,7 +1,7 @@
 """The chain: every plugin, in kube-apiserver's order, switched on or off by name.
 
-First all `mutate` in order, then (after validation) all `validate`. The places of webhooks and of admission
-policies are marked; quota comes after them, since it charges what all others have let through.
+First all `mutate` in order, then (after validation) all `validate`. When a webhook or policy has changed the
+object, all `mutate` once more. Quota comes last, since it charges what all others have let through.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from control_plane.apiserver.admission.plugins.storage_object_in_use_protection 
     StorageObjectInUseProtection,
 )
 from control_plane.apiserver.admission.plugins.taint_nodes_by_condition import TaintNodesByCondition
+from control_plane.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
+from control_plane.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 
 ON, OFF, ALWAYS = "on", "off", "always"
 
@@ -70,8 +72,8 @@ PLUGINS: tuple[tuple[Factory, str], ...] = (
     (CertificateSubjectRestriction, ON),
     (DefaultIngressClass, ON),
     (RBACEscalation, ALWAYS),
-    # MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy,
-    # ValidatingAdmissionWebhook: here
+    (MutatingAdmissionWebhook, ON),
+    (ValidatingAdmissionWebhook, ON),
     (ResourceQuota, ON),
 )
 
@@ -89,6 +91,12 @@ class AdmissionChain:
         return [plugin.name for plugin in self._plugins]
 
     async def mutate(self, request: AdmissionRequest) -> None:
+        await self._mutate(request)
+        if request.reinvocation.wanted:
+            request.reinvocation.running = True
+            await self._mutate(request)
+
+    async def _mutate(self, request: AdmissionRequest) -> None:
         for plugin in self._plugins:
             await plugin.mutate(request)
 

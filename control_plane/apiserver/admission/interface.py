@@ -24,6 +24,16 @@ class Operation(StrEnum):
 
 
 @dataclass(slots=True)
+class Reinvocation:
+    """A webhook or policy that changes the object wants the other plugins to see it: the chain runs once more.
+    `memo` is what plugins keep between the two runs."""
+
+    wanted: bool = False
+    running: bool = False
+    memo: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class AdmissionRequest:
     operation: Operation
     group: str
@@ -40,6 +50,7 @@ class AdmissionRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)  # for the audit log
+    reinvocation: Reinvocation = field(default_factory=Reinvocation)
 
 
 class Reader(Protocol):

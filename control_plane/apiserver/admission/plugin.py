@@ -7,12 +7,17 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from control_plane.api import errors, meta
+from control_plane.api.registry import Registry
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Reader, Writer
 from control_plane.apiserver.authz.escalation import EscalationCheck
 from control_plane.apiserver.authz.interface import Authorizer
+
+if TYPE_CHECKING:  # they are made of what is defined here
+    from control_plane.apiserver.admission.conditions import Conditions
+    from control_plane.apiserver.admission.webhooks.client import WebhookClient
 
 
 class Creator(Protocol):
@@ -30,6 +35,9 @@ class Dependencies:
     escalation: EscalationCheck | None = None
     creator: Creator | None = None  # NamespaceAutoProvision only
     resource_of_kind: Callable[[str, str], str | None] = lambda group, kind: None
+    registry: Registry = field(default_factory=Registry)  # webhooks and policies only
+    webhooks: WebhookClient | None = None
+    conditions: Conditions | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: random.Random = field(default_factory=random.Random)  # for names of volumes, not for secrets
