@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from control_plane.api import resources
 from control_plane.api.resources import Row, Subresource
+
+if TYPE_CHECKING:
+    from control_plane.api.custom import CustomKind
 
 __all__ = ["Registry", "Resource", "Subresource"]
 
@@ -34,6 +38,7 @@ class Resource:
     storage_group: str = ""
     storage_version: str = ""
     custom: bool = False
+    custom_kind: CustomKind | None = field(default=None, compare=False, repr=False)
 
     @property
     def api_version(self) -> str:
@@ -144,7 +149,10 @@ class Registry:
         return None
 
     def storage(self, resource: Resource) -> Resource:
-        """The version in which objects of `resource` are kept."""
+        """The version in which objects of `resource` are worked on: the one they are kept in. Those of custom
+        resources are worked on in the version of the request, and converted on their way to the store."""
+        if resource.custom:
+            return resource
         return self._by_path.get(
             (resource.storage_group, resource.storage_version, resource.resource), resource
         )

@@ -220,6 +220,10 @@ _SCHEMA_PACKAGES = {
 
 
 def definition_name(group: str, version: str, kind: str) -> str:
-    """The name under which OpenAPI describes a built-in kind."""
-    package = _SCHEMA_PACKAGES.get(group) or f"io.k8s.api.{group.split('.')[0]}"
+    """The name under which OpenAPI describes a kind; that of a custom one begins with its group backwards."""
+    package = _SCHEMA_PACKAGES.get(group)
+    if package is None and (group, version) in TABLE:
+        package = f"io.k8s.api.{group.split('.')[0]}"
+    elif package is None:
+        package = ".".join(reversed(group.split(".")))
     return f"{package}.{version}.{kind}"

@@ -35,6 +35,11 @@ class RulesOf(Protocol):
         """What the user may do in the namespace: the status of a SelfSubjectRulesReview."""
 
 
+class CustomResources(Protocol):
+    async def refresh(self) -> None:
+        """Serve what definitions that were written before the call define. Raises StoreError."""
+
+
 class TokenIssuer(Protocol):
     async def create(self, account: Object, request: Object) -> Object:
         """A TokenRequest with its status filled in, for a ServiceAccount. Raises StatusError."""
@@ -59,6 +64,7 @@ class Core:
     monotonic: Callable[[], float]
     new_uid: Callable[[], str]
     stopping: asyncio.Event
+    custom: CustomResources | None = None
 
     def cache(self, resource: Resource) -> ResourceCache:
         return self.feed.cache(resource.storage_group, resource.resource)

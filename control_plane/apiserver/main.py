@@ -41,6 +41,7 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     tasks = [
         asyncio.create_task(server.core.feed.run()),
         asyncio.create_task(_bootstrap(server)),
+        asyncio.create_task(server.custom.run()),
         *(asyncio.create_task(reloader.run()) for reloader in server.reloaders),
     ]
     try:

@@ -36,5 +36,10 @@ def of_kind(gvk: GVK) -> NodeSchema | None:
     return NodeSchema(node) if node is not None else None
 
 
+def node_of(resource: Resource) -> Node | None:
+    """How lists and maps of the kind merge in a server-side apply."""
+    return resource.custom_kind.node if resource.custom_kind is not None else schema.lookup(*resource.gvk)
+
+
 def of_resource(resource: Resource) -> NodeSchema | None:
     return None if resource.custom else of_kind(resource.gvk)

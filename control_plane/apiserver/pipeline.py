@@ -134,6 +134,9 @@ class Pipeline:
         if not info.is_resource:
             return await self._paths(request, info, user)
         resource = self._core.registry.get(info.group, info.version, info.resource)
+        if resource is None and self._core.custom is not None:
+            await self._core.custom.refresh()
+            resource = self._core.registry.get(info.group, info.version, info.resource)
         if resource is None:
             return await self._paths(request, info, user)
         ctx = Context(self._core, request, info, user, resource)

@@ -20,6 +20,9 @@ Object = dict[str, Any]
 
 
 def default(resource: Resource, obj: Object) -> None:
+    if resource.custom_kind is not None:
+        resource.custom_kind.default(obj)
+        return
     defaults.apply(resource.group, resource.version, resource.kind, obj)
 
 

@@ -23,12 +23,12 @@ _STORED_NAMES = {"reportingController": "reportingComponent"}
 def fields_of(stored: Resource) -> FieldsOf:
     """The function from an object, as stored, to its selectable fields; the same one each time."""
     known = _extractors.get(stored.gvr)
-    if known is None:
+    if known is None or known.args[0] is not stored:  # a definition has changed
         known = _extractors[stored.gvr] = partial(field_values, stored)
     return known
 
 
-_extractors: dict[tuple[str, str, str], FieldsOf] = {}
+_extractors: dict[tuple[str, str, str], partial[dict[str, str]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def selection(ctx: Context, label_selector: str, field_selector: str) -> Selecti
         raise errors.bad_request(str(error)) from error
     if complaint := unsupported_field(resource, fields.fields):
         raise errors.bad_request(complaint)
-    if not resource.is_storage_version:
+    if not resource.is_storage_version and not resource.custom:
         fields = FieldSelector(tuple(_stored_form(each) for each in fields.requirements))
     if name and fields.required_value("metadata.name") != name:
         fields = FieldSelector((*fields.requirements, FieldRequirement("metadata.name", "=", name)))

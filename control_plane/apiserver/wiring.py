@@ -26,6 +26,7 @@ from control_plane.apiserver.authz.escalation import EscalationCheck
 from control_plane.apiserver.bootstrap import PostStartHooks
 from control_plane.apiserver.config import Config
 from control_plane.apiserver.core import Core, Object
+from control_plane.apiserver.crd.parts import CustomResources, custom_resources
 from control_plane.apiserver.documents import Documents
 from control_plane.apiserver.kubelet import KubeletClient
 from control_plane.apiserver.limits import Limits
@@ -54,6 +55,7 @@ class Server:
     kubernetes_service: KubernetesService
     tls_context: ssl.SSLContext
     reloaders: list[tls.Reloader]
+    custom: CustomResources
 
 
 def build(config: Config) -> Server:
@@ -96,9 +98,9 @@ def build(config: Config) -> Server:
     kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port, new_uid())
     hooks = PostStartHooks(_hooks(config, kubernetes_service))
     live, ready = _checks(core, hooks)
-    documents = Documents(
-        Discovery(registry), lru_cache(maxsize=1)(OpenAPI), live, ready, _issuer(authentication)
-    )
+    custom = custom_resources(core)
+    openapi = lru_cache(maxsize=1)(lambda: OpenAPI(custom.documents))
+    documents = Documents(Discovery(registry), openapi, live, ready, _issuer(authentication))
     limits = Limits(config.max_reads, config.max_writes)
     pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits)
     tls_context = _tls_context(config)
@@ -109,7 +111,7 @@ def build(config: Config) -> Server:
     if kubelet_tls is not None and config.kubelet_cert_file is not None:
         key_file = config.kubelet_key_file or config.kubelet_cert_file
         reloaders.append(tls.Reloader(kubelet_tls, config.kubelet_cert_file, key_file))
-    return Server(core, client, pipeline, hooks, kubernetes_service, tls_context, reloaders)
+    return Server(core, client, pipeline, hooks, kubernetes_service, tls_context, reloaders, custom)
 
 
 def new_uid() -> str:

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 Definitions = Mapping[str, Json]
 
 V2_JSON, V2_PROTOBUF, V3_INDEX = "v2.json", "v2.pb", "v3.json"
-_INFO = {"title": "Kubernetes", "version": KUBERNETES_VERSION}
+INFO = {"title": "Kubernetes", "version": KUBERNETES_VERSION}
 _UNIONS = {
     INT_OR_STRING: [{"type": "integer"}, {"type": "string"}],
     QUANTITY: [{"type": "string"}, {"type": "number"}],
@@ -63,7 +63,7 @@ def v2(registry: Registry, definitions: Definitions) -> Json:
     names = sorted(_closure(roots | _lists(definitions, registry), definitions))
     return {
         "swagger": "2.0",
-        "info": _INFO,
+        "info": INFO,
         "paths": {
             path.path: paths.v2_item(path, reference)
             for resource in _ordered(registry)
@@ -89,7 +89,7 @@ def v3(registry: Registry, group: str, version: str, definitions: Definitions) -
             schemas[name] = {k: v for k, v in schemas[name].items() if k != "type"} | {"oneOf": union}
     return {
         "openapi": "3.0.0",
-        "info": _INFO,
+        "info": INFO,
         "paths": {path.path: paths.v3_item(path, reference) for path in operations},
         "components": {"schemas": schemas, "parameters": paths.v3_parameters()},
     }

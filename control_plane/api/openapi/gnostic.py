@@ -16,13 +16,6 @@ _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "patch": 8}
 
 def document(spec: Mapping[str, Any]) -> bytes:
     info = spec["info"]
-    paths = b"".join(
-        _message(2, _text(1, path) + _message(2, _path(item))) for path, item in spec["paths"].items()
-    )
-    definitions = b"".join(
-        _message(1, _text(1, name) + _message(2, _schema(schema)))
-        for name, schema in spec["definitions"].items()
-    )
     parameters = b"".join(
         _message(1, _text(1, name) + _message(2, _parameter(p)))
         for name, p in spec.get("parameters", {}).items()
@@ -30,10 +23,21 @@ def document(spec: Mapping[str, Any]) -> bytes:
     return (
         _text(1, spec["swagger"])
         + _message(2, _text(1, info["title"]) + _text(2, info["version"]))
-        + _message(8, paths)
-        + _message(9, definitions)
+        + addition(spec)
         + _message(10, parameters)
     )
+
+
+def addition(spec: Mapping[str, Any]) -> bytes:
+    """Paths and definitions alone. Appended to a document they add to its own: that is how protobuf merges."""
+    paths = b"".join(
+        _message(2, _text(1, path) + _message(2, _path(item))) for path, item in spec["paths"].items()
+    )
+    definitions = b"".join(
+        _message(1, _text(1, name) + _message(2, _schema(schema)))
+        for name, schema in spec["definitions"].items()
+    )
+    return _message(8, paths) + _message(9, definitions)
 
 
 def _path(item: Mapping[str, Any]) -> bytes:

@@ -1,35 +1,76 @@
-"""What `/openapi/v2` and `/openapi/v3` answer: bytes from the built files, read when first asked for.
-
-Documents of custom resources are set and dropped by group version while the server runs.
+"""What `/openapi/v2` and `/openapi/v3` answer: bytes from the built files, read when first asked for, and with
+them the documents of custom resources.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from control_plane.api import build
 from control_plane.api.discovery import Rendered
-from control_plane.api.openapi import documents
+from control_plane.api.openapi import documents, gnostic
 
 V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 V2_PROTOBUF_CONTENT_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
+_PATHS, _DEFINITIONS = b'"paths":{', b'"definitions":{'
+
+
+class Additions(Protocol):
+    """What is served besides the built-in kinds."""
+
+    def v3_keys(self) -> list[str]: ...
+
+    def v3(self, key: str) -> Rendered | None: ...
+
+    def v2(self) -> dict[str, Any]:
+        """`paths` and `definitions`; the same object until something changes."""
+
+
+class _Nothing:
+    _NONE: dict[str, Any] = {"paths": {}, "definitions": {}}  # noqa: RUF012 - never changed
+
+    def v3_keys(self) -> list[str]:
+        return []
+
+    def v3(self, key: str) -> Rendered | None:
+        return None
+
+    def v2(self) -> dict[str, Any]:
+        return self._NONE
+
 
 class OpenAPI:
-    def __init__(self) -> None:
+    def __init__(self, additions: Additions | None = None) -> None:
         self._directory = build.ensure_built() / "openapi"
         self._hashes: dict[str, str] = orjson.loads((self._directory / documents.V3_INDEX).read_bytes())
-        self._custom: dict[str, Rendered] = {}
+        self._additions = additions or _Nothing()
         self._etags: dict[str, str] = {}
+        self._added: dict[str, Any] = {}
+        self._v2_etags: dict[bool, str] = {}
 
     def v2(self, protobuf: bool) -> Rendered:
-        return self._file(documents.V2_PROTOBUF if protobuf else documents.V2_JSON)
+        name = documents.V2_PROTOBUF if protobuf else documents.V2_JSON
+        added = self._additions.v2()
+        if not added["paths"]:
+            return self._file(name)
+        if added is not self._added:
+            self._added, self._v2_etags = added, {}
+        body = (self._directory / name).read_bytes()
+        body = body + gnostic.addition(added) if protobuf else _spliced(body, added)
+        if protobuf not in self._v2_etags:
+            self._v2_etags[protobuf] = f'"{documents.digest(body)}"'
+        return Rendered(body, self._v2_etags[protobuf])
 
     def v3_index(self) -> Rendered:
         """`GET /openapi/v3`. The hash in each URL lets a client keep a document for ever."""
-        hashes = self._hashes | {key: doc.etag.strip('"') for key, doc in self._custom.items()}
+        hashes = dict(self._hashes)
+        for key in self._additions.v3_keys():
+            document = self._additions.v3(key)
+            if document is not None:
+                hashes[key] = document.etag.strip('"')
         shown = {
             key: {"serverRelativeURL": f"/openapi/v3/{key}?hash={digest}"} for key, digest in hashes.items()
         }
@@ -38,20 +79,9 @@ class OpenAPI:
 
     def v3(self, key: str) -> Rendered | None:
         """`key` is what follows `/openapi/v3/`: `api/v1`, `apis/apps/v1`."""
-        if key in self._custom:
-            return self._custom[key]
-        if key not in self._hashes:
-            return None
-        return self._file(documents.file_name(key), self._hashes[key])
-
-    def set_custom(self, group: str, version: str, document: dict[str, Any] | None) -> None:
-        """Serve, or with None stop serving, the document of a custom group version."""
-        key = documents.group_version_key(group, version)
-        if document is None:
-            self._custom.pop(key, None)
-        else:
-            body = orjson.dumps(document)
-            self._custom[key] = Rendered(body, f'"{documents.digest(body)}"')
+        if key in self._hashes:
+            return self._file(documents.file_name(key), self._hashes[key])
+        return self._additions.v3(key)
 
     def _file(self, name: str, digest: str = "") -> Rendered:
         """Bodies are large and seldom asked for: only the ETag stays in memory."""
@@ -59,3 +89,14 @@ class OpenAPI:
         if name not in self._etags:
             self._etags[name] = f'"{digest or documents.digest(body)}"'
         return Rendered(body, self._etags[name])
+
+
+def _spliced(body: bytes, added: dict[str, Any]) -> bytes:
+    """More members for two objects of a large JSON document, without parsing it. The first `"paths":{` is the
+    document's own, and so is the first `"definitions":{` that stands at the end of the paths."""
+    for marker, members in ((_DEFINITIONS, added["definitions"]), (_PATHS, added["paths"])):
+        at = body.index(marker) + len(marker)
+        inner = orjson.dumps(members)[1:-1]
+        separator = b"" if body[at : at + 1] == b"}" else b","
+        body = b"".join((body[:at], inner, separator, body[at:]))
+    return body

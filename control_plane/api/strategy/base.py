@@ -151,7 +151,10 @@ class Strategy:
         new["metadata"]["generation"] = generation + 1 if self._wish_changed(new, old) else generation
 
     def _wish_changed(self, new: Object, old: Object) -> bool:
-        keys = (set(new) | set(old)) - {"metadata", "status", "apiVersion", "kind"}
+        ignored = {"metadata", "status", "apiVersion", "kind"}
+        if self.resource.custom and not self.resource.has_status:
+            ignored = {"metadata"}  # without a subresource of its own the status is like any other field
+        keys = (set(new) | set(old)) - ignored
         if any(new.get(key) != old.get(key) for key in keys):
             return True
         if self.resource.group_resource == "deployments.apps":  # its controller copies annotations

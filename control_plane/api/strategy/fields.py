@@ -55,7 +55,13 @@ _SAYS_SUPPORTED = {*_FIELDS}
 
 def supported_fields(resource: Resource) -> set[str]:
     common = {"metadata.name", "metadata.namespace"} if resource.namespaced else {"metadata.name"}
-    return common | set(_FIELDS.get(resource.group_resource, ()))
+    return common | set(_paths(resource))
+
+
+def _paths(resource: Resource) -> Mapping[str, tuple[str, ...]]:
+    if resource.custom_kind is not None:
+        return resource.custom_kind.selectable_fields
+    return _FIELDS.get(resource.group_resource, {})
 
 
 def field_values(resource: Resource, obj: Mapping[str, Any]) -> dict[str, str]:
@@ -64,8 +70,9 @@ def field_values(resource: Resource, obj: Mapping[str, Any]) -> dict[str, str]:
     values = {"metadata.name": metadata.get("name", "")}
     if resource.namespaced:
         values["metadata.namespace"] = metadata.get("namespace", "")
-    for name, path in _FIELDS.get(resource.group_resource, {}).items():
-        values[name] = _text(name, _at(obj, path))
+    for name, path in _paths(resource).items():
+        found = _at(obj, path)
+        values[name] = _text(name, found) if not resource.custom else _plain(found)
     if resource.group_resource == "events" and not values["source"]:
         values["source"] = values["reportingComponent"]
     return values
@@ -73,7 +80,7 @@ def field_values(resource: Resource, obj: Mapping[str, Any]) -> dict[str, str]:
 
 def field_matcher(resource: Resource, selector: FieldSelector) -> Callable[[Mapping[str, Any]], bool]:
     """A test that reads only the fields the selector names: watches ask it for every event."""
-    paths = _FIELDS.get(resource.group_resource, {})
+    paths = _paths(resource)
     terms = []
     for requirement in selector.requirements:
         name = requirement.field
@@ -98,7 +105,7 @@ def unsupported_field(resource: Resource, fields: list[str]) -> str | None:
     known = supported_fields(resource)
     for name in fields:
         if name not in known:
-            if resource.group_resource in _SAYS_SUPPORTED:
+            if resource.group_resource in _SAYS_SUPPORTED or resource.custom:
                 return f"field label not supported: {name}"
             only = 'only "metadata.name", "metadata.namespace"'
             return f"{quote(name)} is not a known field selector: {only}"
@@ -109,6 +116,12 @@ def _at(obj: Any, path: tuple[str, ...]) -> Any:
     for step in path:
         obj = obj.get(step) if isinstance(obj, Mapping) else None
     return obj
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value) if not isinstance(value, bool) else str(value).lower()
 
 
 def _text(name: str, value: Any) -> str:

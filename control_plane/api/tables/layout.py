@@ -82,10 +82,14 @@ _DESCRIPTIONS = {
 
 def columns(resource: Resource) -> list[dict[str, Any]]:
     """Column definitions. They are shared: do not change them."""
+    if resource.custom_kind is not None:
+        return resource.custom_kind.columns
     return _TABLES.get(resource.group_resource, _DEFAULT)[0]
 
 
 def row(resource: Resource, obj: Object, now_s: float) -> Row:
+    if resource.custom_kind is not None:
+        return Row(resource.custom_kind.cells(obj, now_s))
     printer = _TABLES.get(resource.group_resource, _DEFAULT)[1]
     finished = _CONDITIONS.get(resource.group_resource)
     return Row(printer(obj, now_s), finished(obj) if finished else [])

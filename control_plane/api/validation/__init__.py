@@ -40,12 +40,16 @@ Object = dict[str, Any]
 
 def validate_create(resource: Resource, obj: Object) -> list[FieldError]:
     found = list(metadata.validate(resource, obj))
+    if resource.custom_kind is not None:
+        return [*found, *resource.custom_kind.validate(obj, None)]
     rule = CREATE.get(resource.group_resource)
     return found + list(rule(obj)) if rule else found
 
 
 def validate_update(resource: Resource, new: Object, old: Object, subresource: str = "") -> list[FieldError]:
     found = [*metadata.validate_update(new, old), *metadata.validate(resource, new)]
+    if resource.custom_kind is not None:
+        return [*found, *resource.custom_kind.validate(new, old, subresource)]
     if subresource in _OWN_RULES:
         return found + list(_OWN_RULES[subresource](new, old))
     if subresource:

@@ -11,7 +11,7 @@ from typing import Any
 from control_plane.api import errors, meta
 from control_plane.api.body import BodyError, parse_json, parse_yaml
 from control_plane.api.errors import StatusError
-from control_plane.api.schema import Node, lookup
+from control_plane.apiserver import patch_schema
 from control_plane.apiserver.authz.forbidden import forbidden_error
 from control_plane.apiserver.authz.interface import Attributes, Decision
 from control_plane.apiserver.core import Context
@@ -41,7 +41,7 @@ def applied(ctx: Context, patch_body: bytes, live: Object | None, options: Write
     return server_side.apply(
         live,
         config,
-        _node(ctx),
+        patch_schema.node_of(ctx.resource),
         options.field_manager,
         options.force,
         meta.rfc3339(ctx.core.clock()),
@@ -77,7 +77,7 @@ def record(ctx: Context, new: Object, old: Object, options: WriteOptions) -> Non
         return
     manager = options.field_manager or _from_user_agent(ctx)
     now = meta.rfc3339(ctx.core.clock())
-    node = lookup(*ctx.stored_resource.gvk)
+    node = patch_schema.node_of(ctx.stored_resource)
     tracked = server_side.track(old, new, node, manager, now, ctx.info.subresource)
     new["metadata"] = tracked["metadata"]
 
@@ -102,10 +102,6 @@ def _read(ctx: Context, patch_body: bytes) -> Object:
             f"the kind in the data ({config.get('kind', '')}) does not match the expected kind ({kind})"
         )
     return config
-
-
-def _node(ctx: Context) -> Node | None:
-    return lookup(*ctx.resource.gvk)
 
 
 def _reset(ctx: Context) -> Paths:

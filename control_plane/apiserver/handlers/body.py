@@ -60,7 +60,7 @@ def parse(ctx: Context, body: bytes, gvk: GVK) -> tuple[Object, list[str]]:
 def checked(ctx: Context, obj: Object, gvk: GVK, field_validation: str, problems: list[str]) -> Object:
     """The object as Go's decoder would leave it. Raises StatusError BadRequest."""
     try:
-        obj, unknown = normalized(obj, gvk)
+        obj, unknown = normalized(ctx, obj, gvk)
     except DecodeError as error:
         raise errors.bad_request(decode_error(gvk[1], gvk[2], str(error))) from error
     problems = [*problems, *unknown]
@@ -70,8 +70,13 @@ def checked(ctx: Context, obj: Object, gvk: GVK, field_validation: str, problems
     return obj
 
 
-def normalized(obj: Object, gvk: GVK) -> tuple[Object, list[str]]:
+def normalized(ctx: Context, obj: Object, gvk: GVK) -> tuple[Object, list[str]]:
     """The object by its kind's schema, and the fields that the schema does not know. Raises DecodeError."""
+    custom = ctx.resource.custom_kind
+    if custom is not None and gvk == ctx.resource.gvk:
+        found = custom.decode(obj)
+        found.object.setdefault("metadata", {})
+        return found.object, found.unknown
     node = lookup(*gvk)
     unknown: list[str] = []
     if node is not None:

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from control_plane.api import errors
-from control_plane.apiserver import hooks, rules
+from control_plane.apiserver import conversion, hooks, rules
 from control_plane.apiserver.admission.interface import Operation
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import body, lifecycle, respond, write
@@ -45,6 +45,7 @@ async def create_object(ctx: Context, obj: Object, options: WriteOptions) -> Obj
     base = metadata.get("generateName", "") if not metadata.get("name") else ""
     if base:
         metadata["name"] = lifecycle.generated_name(base)
+        rules.default(ctx.stored_resource, obj)  # what follows from the name
     request.name = metadata.get("name", "")
     rules.check(ctx, rules.validate_create(ctx, obj), metadata.get("name", ""))
     for warning in rules.warnings(ctx, obj):
@@ -65,7 +66,8 @@ async def _insert(ctx: Context, obj: Object, base: str, dry_run: bool) -> Object
             if dry_run:
                 await _check_absent(ctx, metadata["name"])
                 return attempt
-            revision = await core.objects.create(ctx.resource, ctx.namespace, metadata["name"], attempt, also)
+            stored = await conversion.storable(ctx.resource, attempt)
+            revision = await core.objects.create(ctx.resource, ctx.namespace, metadata["name"], stored, also)
         except Changed as error:
             if not base:
                 raise _exists(ctx, metadata["name"], error) from error

@@ -78,7 +78,10 @@ async def delete_object(ctx: Context, options: DeleteOptions) -> write.Outcome:
         )
         await ctx.core.admission.mutate(request)
         await ctx.core.admission.validate(request)
-        decided = lifecycle.deletion(deepcopy(current.object), rules.strategy(ctx), options, ctx.core.clock())
+        marked = deepcopy(current.object)
+        if mark := hooks.on_mark(ctx.resource):
+            mark(marked, ctx.core.clock())
+        decided = lifecycle.deletion(marked, rules.strategy(ctx), options, ctx.core.clock())
         if not decided.remove:
             return write.Plan(decided.object)
         release = hooks.on_delete(ctx.resource)
@@ -114,7 +117,7 @@ async def delete_collection(ctx: Context) -> Response:
     listing = replace(list_options(ctx.request), limit=0, continue_token="")
     check_list(listing, watch=False)
     page = await page_of(ctx, listing, selection_of(ctx, listing))
-    found = [codec.decode(raw) for raw in page.raws]
+    found = [codec.decode(raw) for raw in await conversion.working_bytes(ctx.resource, page.raws)]
     gate = asyncio.Semaphore(COLLECTION_WORKERS)
     await asyncio.gather(*(_delete_one(ctx, obj, options, gate) for obj in found))
     items = [conversion.to_version(obj, ctx.resource) for obj in found]

@@ -7,6 +7,7 @@ than N.
 from __future__ import annotations
 
 from control_plane.api import errors
+from control_plane.apiserver import conversion
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import respond
 from control_plane.apiserver.handlers.options import parse_resource_version
@@ -30,11 +31,12 @@ async def read_raw(ctx: Context, resource_version: str = "") -> bytes:
         stored = await core.objects.read(ctx.resource, ctx.namespace, info.name)
         if stored is None:
             raise not_found(ctx)
+        stored = await conversion.working(ctx.resource, stored)
         return codec.encode_with_revision(stored.object, stored.revision)
     entry = ctx.cache.get(keys.item(ctx.namespace, info.name))
     if entry is None:
         raise not_found(ctx)
-    return entry.raw
+    return (await conversion.working_bytes(ctx.resource, [entry.raw]))[0]
 
 
 def not_found(ctx: Context) -> errors.StatusError:

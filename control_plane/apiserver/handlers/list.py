@@ -65,7 +65,9 @@ async def list_(ctx: Context) -> Response:
     options = list_options(ctx.request)
     check_list(options, watch=False)
     chosen = selection_of(ctx, options)
-    return _answer(ctx, target, await page_of(ctx, options, chosen), options)
+    page = await page_of(ctx, options, chosen)
+    page.raws = await conversion.working_bytes(ctx.resource, page.raws)
+    return _answer(ctx, target, page, options)
 
 
 def selection_of(ctx: Context, options: ListOptions) -> Selection:
@@ -161,7 +163,8 @@ async def _from_store(
             prefix, at, end, limit or STORE_PAGE_OBJECTS, revision
         )
         revision = page.revision = revision or read_at
-        for index, (item, raw, changed_at) in enumerate(found):
+        for index, (item, stored, changed_at) in enumerate(found):
+            raw = ctx.core.feed.normal(ctx.resource.storage_group, ctx.resource.resource, stored)
             if not chosen.matches(Entry(raw, changed_at)):
                 continue
             page.raws.append(raw)

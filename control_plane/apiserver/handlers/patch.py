@@ -69,10 +69,9 @@ def patched(ctx: Context, patch_body: bytes, stored: Object, options: WriteOptio
 
 def _checked(ctx: Context, result: Object, patch_body: bytes, options: WriteOptions) -> Object:
     """The patched object by its schema. Raises StatusError Invalid, in the words kept for patches."""
-    gvk = ctx.resource.gvk
     _, problems = parse_json(patch_body)  # for its duplicate fields; it has been parsed before
     try:
-        found, unknown = body.normalized(result, gvk)
+        found, unknown = body.normalized(ctx, result, ctx.resource.gvk)
     except DecodeError as error:
         raise _invalid(result, str(error)) from error
     problems = [*problems, *unknown]

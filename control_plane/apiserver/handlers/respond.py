@@ -27,7 +27,8 @@ def target_of(ctx: Context) -> Target:
 
 def is_plain(ctx: Context, target: Target) -> bool:
     """Whether stored bytes can be sent as they are."""
-    return target.media_type == JSON and not target.transform and ctx.resource.is_storage_version
+    as_kept = ctx.resource.is_storage_version or ctx.resource.custom  # those are converted before
+    return target.media_type == JSON and not target.transform and as_kept
 
 
 def raw_object(ctx: Context, raw: bytes, status: int = 200) -> Response:

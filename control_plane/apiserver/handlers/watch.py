@@ -12,7 +12,7 @@ changes after N, or an ERROR event with 410 when the history no longer reaches b
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,8 +139,9 @@ class Session:
     async def _send_initial(self, write: Write) -> None:
         batch: list[bytes] = []
         size = 0
-        for item, entry in self._start.initial:
-            frame = self._encoder.frame(ADDED, Change(item, entry.revision, entry, None))
+        added = [Change(item, entry.revision, entry, None) for item, entry in self._start.initial]
+        for change in await conversion.working_changes(self._ctx.resource, added):
+            frame = self._encoder.frame(ADDED, change)
             batch.append(frame)
             size += len(frame)
             if size >= BATCH_SIZE_BYTES:
@@ -158,20 +159,23 @@ class Session:
         if not changes:
             return False
         self._position += len(changes)
-        frames = list(self._frames(changes))
+        frames = await self._frames(changes)
         self._sent_revision = max(self._sent_revision, changes[-1].revision)
         if frames:
             await write(b"".join(frames))
         return True
 
-    def _frames(self, changes: list[Change]) -> Iterator[bytes]:
-        chosen, frame, known = self._chosen, self._encoder.frame, self._start.revision
-        for change in changes:
-            if change.revision <= known or not chosen.covers(change.item):
-                continue
-            seen_as = change.type if chosen.all else _seen_as(chosen, change)
-            if seen_as:
-                yield frame(seen_as, change)
+    async def _frames(self, changes: list[Change]) -> list[bytes]:
+        seen = [(seen_as, change) for change in changes if (seen_as := self._seen_as(change))]
+        converted = await conversion.working_changes(self._ctx.resource, [change for _, change in seen])
+        frame = self._encoder.frame
+        return [frame(seen_as, change) for (seen_as, _), change in zip(seen, converted, strict=True)]
+
+    def _seen_as(self, change: Change) -> str:
+        """What the change is to this client; "" for nothing."""
+        if change.revision <= self._start.revision or not self._chosen.covers(change.item):
+            return ""
+        return change.type if self._chosen.all else _seen_as(self._chosen, change)
 
     async def _send_bookmark(self, write: Write) -> None:
         """All changes up to the feed's revision have been sent: say so."""

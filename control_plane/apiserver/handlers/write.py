@@ -105,8 +105,10 @@ async def current_object(ctx: Context, name: str = "", live: bool = False) -> tu
     if not live:
         entry = ctx.cache.get(keys.item(ctx.namespace, name))
         if entry is not None:
-            return Stored(entry.object(), entry.revision), False
-    return await ctx.core.objects.read(ctx.resource, ctx.namespace, name), True
+            cached = Stored(entry.object(), entry.revision)
+            return await conversion.working(ctx.resource, cached), False
+    found = await ctx.core.objects.read(ctx.resource, ctx.namespace, name)
+    return await conversion.working(ctx.resource, found) if found is not None else None, True
 
 
 async def guaranteed_update(
@@ -141,7 +143,9 @@ async def guaranteed_update(
         try:
             revision = await _carry_out(ctx, name, plan, current.revision)
         except Changed as error:
-            current, certain = error.current, True
+            winner = error.current
+            current = await conversion.working(ctx.resource, winner) if winner is not None else None
+            certain = True
         except AlsoFailed:
             certain = True
             await ctx.core.freshness.caught_up()
@@ -155,12 +159,13 @@ async def _carry_out(ctx: Context, name: str, plan: Plan, expected_revision: int
     objects = ctx.core.objects
     if plan.remove:
         return await objects.remove(ctx.resource, ctx.namespace, name, expected_revision, plan.also)
-    return await objects.swap(ctx.resource, ctx.namespace, name, expected_revision, plan.new, plan.also)
+    stored = await conversion.storable(ctx.resource, plan.new)
+    return await objects.swap(ctx.resource, ctx.namespace, name, expected_revision, stored, plan.also)
 
 
 def _unchanged(new: Object, current: Stored) -> bool:
     """Whether nothing changes but the order in which fields stand."""
-    return codec.content(new) == codec.content(current.object)
+    return not current.stale and codec.content(new) == codec.content(current.object)
 
 
 def _at(obj: Object, revision: int) -> Object:

@@ -39,6 +39,7 @@ class Stored:
 
     object: Object
     revision: int
+    stale: bool = False  # stored in a version that is not the storage version any more
 
 
 class Changed(Exception):

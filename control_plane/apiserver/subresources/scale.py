@@ -5,8 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from control_plane.api import errors
-from control_plane.api.strategy import from_scale, to_scale
+from control_plane.api import errors, strategy
+from control_plane.api.registry import Resource
 from control_plane.apiserver import patch_schema
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import body, respond, write
@@ -21,6 +21,18 @@ from control_plane.apiserver.storage.objects import Stored
 SCALE_GVK = ("autoscaling", "v1", "Scale")
 
 Object = dict[str, Any]
+
+
+def to_scale(resource: Resource, obj: Object) -> Object:
+    """Raises StatusError."""
+    custom = resource.custom_kind
+    return custom.scale_of(obj) if custom is not None else strategy.to_scale(resource, obj)
+
+
+def from_scale(resource: Resource, obj: Object, scale: Object) -> Object:
+    """The object with the replicas of the Scale. Raises StatusError."""
+    custom = resource.custom_kind
+    return custom.scaled(obj, scale) if custom is not None else strategy.from_scale(resource, obj, scale)
 
 
 async def get(ctx: Context) -> Response:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sortedcontainers import SortedDict
 
-from control_plane.apiserver.watch_cache.entry import Change, Entry
+from control_plane.apiserver.watch_cache.entry import Change, Entry, Normal, NormalizedEntry
 
 HISTORY_MAX_CHANGES = 4096
 HISTORY_MAX_BYTES = 4 * 1024 * 1024
@@ -173,6 +173,18 @@ class ResourceCache:
         self._all = None
         self.floor = self.changed_at = revision
         self.notify()
+
+    def wrap(self, normal: Normal) -> None:
+        """Show the objects as `normal` makes them. What was decoded or derived from them is forgotten."""
+        for item, entry in self._entries.items():
+            self._entries[item] = NormalizedEntry.of(entry, normal)
+        self._decoded = {}
+        self._decoded_bytes = 0
+        self._all = None
+
+    def cut(self) -> None:
+        """End every watch: its clients begin anew with what is served now."""
+        self.reset(dict(self._entries), self.changed_at)
 
     def _trim(self) -> None:
         """Drop the oldest quarter; changes of one revision stay together."""

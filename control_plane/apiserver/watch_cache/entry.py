@@ -24,18 +24,56 @@ class Entry:
     def __init__(self, raw: bytes, revision: int) -> None:
         self.raw = raw
         self.revision = revision
-        self._selectable: tuple[Mapping[str, str], Mapping[str, str]] | None = None
+        self._selectable: tuple[FieldsOf, Mapping[str, str], Mapping[str, str]] | None = None
 
     def object(self) -> Object:
         """A fresh copy that the caller may change."""
         return codec.decode(self.raw)
 
     def selectable(self, fields_of: FieldsOf) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        """Labels and selectable fields. `fields_of` is the resource's, always the same."""
-        if self._selectable is None:
+        """Labels and selectable fields. `fields_of` is the resource's: the same until its definition changes."""
+        if self._selectable is None or self._selectable[0] is not fields_of:
             obj = self.object()
-            self._selectable = (obj["metadata"].get("labels") or {}, fields_of(obj))
-        return self._selectable
+            self._selectable = (fields_of, obj["metadata"].get("labels") or {}, fields_of(obj))
+        return self._selectable[1:]
+
+
+class Normal:
+    """How objects of one custom resource are shown today, whatever they were when they were written."""
+
+    __slots__ = ("normalize",)
+
+    def __init__(self, normalize: Callable[[bytes], bytes]) -> None:
+        self.normalize = normalize
+
+
+class NormalizedEntry(Entry):
+    """An entry of a custom resource, normalized when it is first read, and again when its definition changes."""
+
+    __slots__ = ("_by", "_normal", "_shown", "_stored")
+
+    def __init__(self, stored: bytes, revision: int, normal: Normal) -> None:
+        self._stored = stored
+        self._shown = stored
+        self._normal = normal
+        self._by: Callable[[bytes], bytes] | None = None
+        self.revision = revision
+        self._selectable = None
+
+    @classmethod
+    def of(cls, entry: Entry, normal: Normal) -> NormalizedEntry:
+        if not isinstance(entry, NormalizedEntry):
+            return cls(entry.raw, entry.revision, normal)
+        return entry if entry._normal is normal else cls(entry._stored, entry.revision, normal)
+
+    @property
+    def raw(self) -> bytes:  # type: ignore[override]
+        normalize = self._normal.normalize
+        if self._by is not normalize:
+            self._shown = normalize(self._stored)
+            self._by = normalize
+            self._selectable = None
+        return self._shown
 
 
 class Change:

@@ -15,7 +15,7 @@ from itertools import count
 
 from control_plane.apiserver.storage import codec, keys
 from control_plane.apiserver.watch_cache.cache import ResourceCache
-from control_plane.apiserver.watch_cache.entry import Entry, Object
+from control_plane.apiserver.watch_cache.entry import Entry, Normal, NormalizedEntry, Object
 from store.client.client import StoreClient
 from store.client.errors import Compacted, StoreError
 from store.client.types import Event, WatchResponse, prefix_end
@@ -42,6 +42,7 @@ class Feed:
         self._trust_progress = False
         self._decode_foreign = decode_foreign
         self._caches: dict[bytes, ResourceCache] = {}
+        self._normals: dict[bytes, Normal] = {}
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = count()
         self._floor = 0
@@ -54,6 +55,23 @@ class Feed:
         if found is None:
             found = self._caches[prefix] = ResourceCache(self._floor)
         return found
+
+    def set_normal(self, group: str, resource: str, normalize: Callable[[bytes], bytes]) -> None:
+        """From now on the objects of this resource are shown as `normalize` makes them."""
+        prefix = keys.collection(group, resource)
+        known = self._normals.get(prefix)
+        if known is None:
+            known = self._normals[prefix] = Normal(normalize)
+        known.normalize = normalize
+        self._cache(prefix).wrap(known)
+
+    def normal(self, group: str, resource: str, stored: bytes) -> bytes:
+        """Bytes that did not come from the cache, as they are shown."""
+        known = self._normals.get(keys.collection(group, resource))
+        return known.normalize(stored) if known is not None else stored
+
+    def forget_normal(self, group: str, resource: str) -> None:
+        self._normals.pop(keys.collection(group, resource), None)
 
     def sizes(self) -> dict[str, int]:
         """Objects per resource, for the metrics."""
@@ -114,7 +132,7 @@ class Feed:
 
     def _keep(self, found: dict[bytes, dict[str, Entry]], key: bytes, value: bytes, revision: int) -> None:
         place = _place(key)
-        entry = self._entry(key, value, revision)
+        entry = self._entry(place[0], key, value, revision) if place is not None else None
         if place is not None and entry is not None:
             found[place[0]][place[1]] = entry
 
@@ -143,16 +161,18 @@ class Feed:
         if place is None or kv.mod_revision <= self._floor:
             return None
         deleted = event.type == "DELETE"
-        entry = None if deleted else self._entry(kv.key, kv.value, kv.mod_revision)
+        entry = None if deleted else self._entry(place[0], kv.key, kv.value, kv.mod_revision)
         if entry is None and not deleted:
             return None
         cache = self._cache(place[0])
         cache.apply(place[1], entry, kv.mod_revision)
         return cache
 
-    def _entry(self, key: bytes, value: bytes, revision: int) -> Entry | None:
+    def _entry(self, prefix: bytes, key: bytes, value: bytes, revision: int) -> Entry | None:
         try:
-            return Entry(codec.with_revision(value, revision, self._decode_foreign), revision)
+            raw = codec.with_revision(value, revision, self._decode_foreign)
+            normal = self._normals.get(prefix)
+            return Entry(raw, revision) if normal is None else NormalizedEntry(raw, revision, normal)
         except codec.Undecodable as error:
             log.error("an object in the store cannot be read, leaving it out", key=key.decode(), reason=error)
             return None

@@ -112,13 +112,38 @@ def test_the_index_names_each_document_by_its_hash() -> None:
 
 
 def test_custom_documents_are_added_and_dropped() -> None:
-    api = OpenAPI()
-    before = api.v3_index().etag
-    api.set_custom("x.io", "v1", {"openapi": "3.0.0"})
+    additions = Additions()
+    api = OpenAPI(additions)
+    before, v2 = api.v3_index().etag, [api.v2(protobuf).etag for protobuf in (False, True)]
+    path = {"get": {"description": "x", "responses": {}, "operationId": "x"}}
+    additions.documents["apis/x.io/v1"] = discovery.render({"openapi": "3.0.0"})
+    additions.added = {"paths": {"/apis/x.io/v1/x": path}, "definitions": {"io.x.v1.X": {"type": "object"}}}
     assert api.v3("apis/x.io/v1") is not None
     assert api.v3_index().etag != before
-    api.set_custom("x.io", "v1", None)
+    assert [api.v2(protobuf).etag for protobuf in (False, True)] != v2
+    whole = orjson.loads(api.v2(protobuf=False).body)
+    assert "/apis/x.io/v1/x" in whole["paths"]
+    assert "io.x.v1.X" in whole["definitions"]
+    assert b"io.x.v1.X" in api.v2(protobuf=True).body
+    additions.documents.clear()
+    additions.added = {"paths": {}, "definitions": {}}
     assert api.v3_index().etag == before
+    assert [api.v2(protobuf).etag for protobuf in (False, True)] == v2
+
+
+class Additions:
+    def __init__(self) -> None:
+        self.documents: dict[str, discovery.Rendered] = {}
+        self.added: dict[str, Any] = {"paths": {}, "definitions": {}}
+
+    def v3_keys(self) -> list[str]:
+        return list(self.documents)
+
+    def v3(self, key: str) -> discovery.Rendered | None:
+        return self.documents.get(key)
+
+    def v2(self) -> dict[str, Any]:
+        return self.added
 
 
 def test_legacy_and_aggregated_discovery_agree() -> None:
