@@ -132,3 +132,15 @@ def test_an_ephemeral_volume_comes_and_goes_with_its_pod(newest: Kubectl) -> Non
     assert names(newest, "pvc") == ["scratchy-s"]
     newest("delete", "pod", "scratchy")
     until("its claim is collected", lambda: not names(newest, "pvc"))
+
+
+def test_claims_go_with_pods_that_are_scaled_away_if_the_set_says_so(newest: Kubectl) -> None:
+    policy = (
+        "  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete, whenDeleted: Delete}\n  replicas: 2"
+    )
+    newest("apply", "-f", "-", input=STATEFUL.replace("  replicas: 2", policy))
+    newest("rollout", "status", "statefulset/db", "--timeout=40s")
+    newest("scale", "statefulset", "db", "--replicas=1")
+    until("one claim is left", lambda: names(newest, "pvc") == ["data-db-0"])
+    newest("delete", "statefulset", "db")
+    until("no claim is left", lambda: not names(newest, "pvc"))

@@ -13,7 +13,7 @@ from control_plane.controllers import ownership, pods, revisions
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
 from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
-from control_plane.controllers.statefulset import identity
+from control_plane.controllers.statefulset import identity, retention
 from control_plane.controllers.statefulset import plan as planning
 from control_plane.controllers.statefulset.plan import Plan
 
@@ -33,6 +33,7 @@ class StatefulSetController(Controller):
         ownership.index_by_owner(self.revisions)
         self.reconcile_each(self.sets)
         self.reconcile_owner(self.pods, "StatefulSet")
+        self.claims.add_handler(on_delete=self._claim_gone)
 
     async def reconcile(self, key: str) -> float | None:
         stateful_set = named(self.sets, key)
@@ -47,6 +48,7 @@ class StatefulSetController(Controller):
         if not meta.is_deleting(stateful_set):
             digests = revisions.digest_of(newest), revisions.digest_of(current)
             planned = planning.plan(stateful_set, owned, *digests, now)
+            await self._keep_claims(stateful_set, owned)
             await self._carry_out(key, stateful_set, planned, newest, current)
         wanted = planning.status(stateful_set, owned, newest, current, now)
         if wanted != (stateful_set.get("status") or {}):
@@ -104,6 +106,8 @@ class StatefulSetController(Controller):
 
     async def _create(self, key: str, stateful_set: Object, number: int, revision: Object) -> None:
         name = identity.pod_name(stateful_set, number)
+        if self._has_stale_claim(stateful_set, number):
+            return
         try:
             await self._ensure_claims(stateful_set, number)
             template = revision["data"]["spec"]["template"]
@@ -119,9 +123,33 @@ class StatefulSetController(Controller):
         text = f"create Pod {name} in StatefulSet {meta.name_of(stateful_set)} successful"
         self.record(stateful_set, NORMAL, "SuccessfulCreate", text)
 
+    def _has_stale_claim(self, stateful_set: Object, number: int) -> bool:
+        """Its going wakes us."""
+        found = (
+            self.claims.get(meta.namespace_of(each), meta.name_of(each))
+            for each in identity.make_claims(stateful_set, number)
+        )
+        name = identity.pod_name(stateful_set, number)
+        return any(claim is not None and retention.is_stale(claim, name, "") for claim in found)
+
+    async def _keep_claims(self, stateful_set: Object, owned: Sequence[Object]) -> None:
+        """Before a pod goes its claims say whether they go along; one that waits for a lost claim gets another."""
+        for pod in owned:
+            number = identity.ordinal(stateful_set, pod)
+            if number is None:
+                continue
+            if pod.get("status", {}).get("phase") == "Pending" and not meta.is_deleting(pod):
+                await self._ensure_claims(stateful_set, number)
+            for made in identity.make_claims(stateful_set, number):
+                claim = self.claims.get(meta.namespace_of(made), meta.name_of(made))
+                changed = retention.owned(claim, stateful_set, pod) if claim is not None else None
+                if changed is not None:
+                    await self.client.update(PERSISTENT_VOLUME_CLAIMS, changed)
+
     async def _ensure_claims(self, stateful_set: Object, number: int) -> None:
         for claim in identity.make_claims(stateful_set, number):
-            if self.claims.get(meta.namespace_of(claim), meta.name_of(claim)) is not None:
+            known = self.claims.get(meta.namespace_of(claim), meta.name_of(claim))
+            if known is not None:
                 continue
             try:
                 await self.client.create(PERSISTENT_VOLUME_CLAIMS, claim)
@@ -156,3 +184,13 @@ class StatefulSetController(Controller):
             await self.client.delete(
                 CONTROLLER_REVISIONS, meta.name_of(old), meta.namespace_of(old), uid=meta.uid_of(old)
             )
+
+    def _claim_gone(self, claim: Object) -> None:
+        """A pod may have waited for it to go, or may need another."""
+        for stateful_set in self.sets.list(meta.namespace_of(claim)):
+            prefixes = (
+                f"{meta.name_of(each)}-{meta.name_of(stateful_set)}-"
+                for each in identity.claim_templates(stateful_set)
+            )
+            if meta.name_of(claim).startswith(tuple(prefixes)):
+                self.enqueue(stateful_set)

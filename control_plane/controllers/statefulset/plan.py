@@ -151,7 +151,9 @@ def status(
 def _is_rolled_out(stateful_set: Object, made: dict[str, Any], updated: int) -> bool:
     total = len(identity.ordinals(stateful_set))
     return bool(
-        partition(stateful_set) == 0
+        meta.nested(stateful_set, "spec", "updateStrategy", "type", default="RollingUpdate")
+        == "RollingUpdate"
+        and partition(stateful_set) == 0
         and updated == total == made["replicas"] == made.get("readyReplicas", 0)
         and made["currentRevision"] != made["updateRevision"]
     )

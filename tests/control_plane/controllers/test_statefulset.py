@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from control_plane.controllers import disruption, ttl_after_finished
-from control_plane.controllers.statefulset import identity, plan
+from control_plane.controllers.statefulset import identity, plan, retention
 from tests.control_plane.controllers.objects import NOW, Obj, owner, pod
 
 
@@ -119,3 +119,44 @@ def test_ttl(ttl: int | None, ended: bool, expected: float | None) -> None:
         complete = {"type": "Complete", "status": "True", "lastTransitionTime": "2023-11-14T22:13:20Z"}
         job["status"] = {"conditions": [complete]}
     assert ttl_after_finished.due_in_s(job, NOW) == expected
+
+
+SET_OWNS = [
+    {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "uid-db", "controller": True}
+]
+POD_OWNS = [{"apiVersion": "v1", "kind": "Pod", "name": "db-1", "uid": "uid-db-1", "controller": True}]
+OTHER_OWNS = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "uid-x"}]
+STRANGER_CONTROLS = [{**OTHER_OWNS[0], "controller": True}]
+
+
+@pytest.mark.parametrize(
+    ("when_deleted", "when_scaled", "replicas", "before", "after"),
+    [
+        pytest.param("Retain", "Retain", 1, [], None, id="kept in any case"),
+        pytest.param("Delete", "Retain", 2, [], SET_OWNS, id="goes with the set"),
+        pytest.param("Delete", "Retain", 2, SET_OWNS, None, id="says so already"),
+        pytest.param("Delete", "Retain", 1, [], SET_OWNS, id="but not when scaled"),
+        pytest.param("Retain", "Delete", 2, [], None, id="not scaled away"),
+        pytest.param("Retain", "Delete", 1, [], POD_OWNS, id="scaled away"),
+        pytest.param("Delete", "Delete", 1, SET_OWNS, POD_OWNS, id="both, scaled away"),
+        pytest.param("Delete", "Delete", 2, POD_OWNS, SET_OWNS, id="scaled up again in time"),
+        pytest.param("Retain", "Retain", 2, SET_OWNS, [], id="the policy was changed"),
+        pytest.param("Delete", "Retain", 2, OTHER_OWNS, [*OTHER_OWNS, *SET_OWNS], id="other owners stay"),
+        pytest.param("Delete", "Delete", 1, STRANGER_CONTROLS, None, id="another's claim"),
+    ],
+)
+def test_claim_retention(
+    when_deleted: str, when_scaled: str, replicas: int, before: list[Obj], after: list[Obj] | None
+) -> None:
+    policy = {"whenDeleted": when_deleted, "whenScaled": when_scaled}
+    wanted = stateful_set(replicas, persistentVolumeClaimRetentionPolicy=policy)
+    claim = {"metadata": {"name": "data-db-1", "ownerReferences": before}}
+    found = retention.owned(claim, wanted, member(1))
+    assert (found["metadata"]["ownerReferences"] if found else None) == after
+
+
+def test_a_claim_of_a_former_pod_is_stale() -> None:
+    claim = {"metadata": {"ownerReferences": POD_OWNS}}
+    assert retention.is_stale(claim, "db-1", "")
+    assert not retention.is_stale(claim, "db-1", "uid-db-1")
+    assert not retention.is_stale({"metadata": {"ownerReferences": SET_OWNS}}, "db-1", "")
