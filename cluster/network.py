@@ -83,6 +83,10 @@ class ClusterNetwork:
             return "127.0.0.1", spec.ports["apiserver"]
         return self.fabric.address, API_PORT
 
+    def egress_flags(self) -> tuple[str, ...]:
+        """How the apiserver reaches webhooks and other servers that run in pods."""
+        return () if self.fabric is None else (f"--egress-network-namespace={self.fabric.path}",)
+
     def destroy(self) -> None:
         if self.api_socket is not None:
             self.api_socket.close()

@@ -47,13 +47,17 @@ def pod_cidr(spec: ClusterSpec, number: int) -> str:
 
 
 def processes(
-    spec: ClusterSpec, home: Home, node_flags: Callable[[int], tuple[str, ...]], advertise: tuple[str, int]
+    spec: ClusterSpec,
+    home: Home,
+    node_flags: Callable[[int], tuple[str, ...]],
+    advertise: tuple[str, int],
+    egress: tuple[str, ...] = (),
 ) -> list[Process]:
     """In the order of starting. `node_flags`: how node N joins the network that works here. `advertise`: address
-    and port at which pods reach the apiserver."""
+    and port at which pods reach the apiserver. `egress`: how the apiserver reaches pods."""
     return [
         *(_store(spec, home, name) for name in spec.store_names()),
-        *(_apiserver(spec, home, name, advertise) for name in spec.apiserver_names()),
+        *(_apiserver(spec, home, name, advertise, egress) for name in spec.apiserver_names()),
         *(_node(spec, home, number, node_flags(number)) for number in range(1, spec.nodes + 1)),
         *(_hollow(spec, home, name) for name in spec.hollow_names()),
         *(_loop(spec, home, name, "controller-manager") for name in spec.controller_manager_names()),
@@ -85,7 +89,9 @@ def _store(spec: ClusterSpec, home: Home, name: str) -> Process:
     return Process(name, "store", argv, spec.ports[f"{name}/client"])
 
 
-def _apiserver(spec: ClusterSpec, home: Home, name: str, advertise: tuple[str, int]) -> Process:
+def _apiserver(
+    spec: ClusterSpec, home: Home, name: str, advertise: tuple[str, int], egress: tuple[str, ...]
+) -> Process:
     pki = home.pki
     address, port = advertise
     argv = (
@@ -112,6 +118,7 @@ def _apiserver(spec: ClusterSpec, home: Home, name: str, advertise: tuple[str, i
         f"--proxy-client-key-file={pki}/front-proxy-client.key",
         "--authorization-mode=Node,RBAC",
         "--enable-bootstrap-token-auth=true",
+        *egress,
     )
     return Process(name, "apiserver", argv, spec.ports["apiserver"], listen=("apiserver", "fabric"))
 

@@ -46,7 +46,9 @@ def _supervise(home: Home, spec: ClusterSpec, network: ClusterNetwork, exec_: bo
     sockets: dict[str, socket.socket] = {"apiserver": ports.listen(spec.ports["apiserver"], "apiserver")}
     if network.api_socket is not None:
         sockets["fabric"] = network.api_socket
-    processes = plan.processes(spec, home, network.node_flags, network.advertise(spec))
+    processes = plan.processes(
+        spec, home, network.node_flags, network.advertise(spec), network.egress_flags()
+    )
     log.info("starting", processes=len(processes), network=network.mode, how=network.reason)
     renewed = time.monotonic()
 
