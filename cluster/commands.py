@@ -214,6 +214,20 @@ def _logs(args: Namespace) -> int:
     return 0
 
 
+def _why_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "target", nargs="+", metavar="KIND/NAME", help="pod/web-1, deployment/web, namespace/x"
+    )
+    parser.add_argument("-n", "--namespace", default="default")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+
+
+def _why(args: Namespace) -> int:
+    from cluster.why import command  # with the API's client, which the other commands do without
+
+    return command.run(args)
+
+
 def _env(_: Namespace) -> int:
     home, spec = _existing()
     variables = {
@@ -269,6 +283,7 @@ COMMANDS = (
         "pause", "stop a process where it is (SIGSTOP)", _target_arguments, _signaller("SIGSTOP", "paused")
     ),
     Command("resume", "let it go on (SIGCONT)", _target_arguments, _signaller("SIGCONT", "resumed")),
+    Command("why", "explain why something is not as it should be", _why_arguments, _why),
     Command("logs", "print a process's log", _logs_arguments, _logs),
     Command("env", "print exports for kubectl and etcdctl", _none, _env),
     Command("net", "run a command inside the cluster's network", _net_arguments, _net),
