@@ -29,6 +29,8 @@ class Options:
     node_monitor_period_s: float = 1.0
     node_monitor_grace_period_s: float = 40.0
     terminated_pod_gc_threshold: int = 12500
+    allocate_node_cidrs: bool = False
+    node_cidr_mask_size: int = 0  # 0: 24 for IPv4, 64 for IPv6
 
 
 @dataclass(frozen=True, slots=True)

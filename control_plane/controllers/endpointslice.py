@@ -15,7 +15,7 @@ from control_plane.api import meta
 from control_plane.api.errors import StatusError, is_not_found
 from control_plane.api.meta import Object
 from control_plane.client.gvr import ENDPOINT_SLICES, NODES, PODS, SERVICES
-from control_plane.controllers import service_backends
+from control_plane.controllers import service_backends, topology_hints
 from control_plane.controllers.context import Context
 from control_plane.controllers.controller import Controller, named
 from control_plane.controllers.deployment.revision import template_hash
@@ -51,7 +51,7 @@ def plan(
     for family, group in _groups(backends).items():
         fitting = [each for each in left if _group_of(each) == family]
         left = [each for each in left if _group_of(each) != family]
-        _plan_group(planned, service, family, [_endpoint(each, zones) for each in group], fitting)
+        _plan_group(planned, service, family, [_endpoint(service, each, zones) for each in group], fitting)
     planned.delete += left
     return planned
 
@@ -154,7 +154,7 @@ def _port(port: Port) -> Object:
     return {**shown, "appProtocol": port.app_protocol} if port.app_protocol else shown
 
 
-def _endpoint(backend: Backend, zones: dict[str, str]) -> Object:
+def _endpoint(service: Object, backend: Backend, zones: dict[str, str]) -> Object:
     node = meta.nested(backend.pod, "spec", "nodeName")
     endpoint: Object = {
         "addresses": [backend.address],
@@ -171,7 +171,7 @@ def _endpoint(backend: Backend, zones: dict[str, str]) -> Object:
         endpoint["nodeName"] = node
     if zone := zones.get(node or ""):
         endpoint["zone"] = zone
-    return endpoint
+    return topology_hints.add(service, endpoint)
 
 
 def _identity(endpoint: Object) -> tuple[str, str]:

@@ -56,6 +56,10 @@ def _parser() -> Parser:
     parser.add_argument(
         "--service-cluster-ip-range", default="", metavar="CIDR", help="the services' addresses"
     )
+    parser.add_bool("--allocate-node-cidrs", False, "give nodes without a range of pod addresses one")
+    parser.add_argument(
+        "--node-cidr-mask-size", type=int, default=0, metavar="N", help="0: 24, or 64 for IPv6"
+    )
     parser.add_argument("--node-monitor-period", type=parse_duration, default="1s", metavar="DURATION")
     parser.add_argument("--node-monitor-grace-period", type=parse_duration, default="40s", metavar="DURATION")
     parser.add_argument("--terminated-pod-gc-threshold", type=int, default=12500, metavar="N")
@@ -112,6 +116,8 @@ def _options(args: argparse.Namespace) -> Options:
         node_monitor_period_s=args.node_monitor_period,
         node_monitor_grace_period_s=args.node_monitor_grace_period,
         terminated_pod_gc_threshold=args.terminated_pod_gc_threshold,
+        allocate_node_cidrs=args.allocate_node_cidrs,
+        node_cidr_mask_size=args.node_cidr_mask_size,
     )
 
 

@@ -10,17 +10,21 @@ from control_plane.controllers.deployment import DeploymentController
 from control_plane.controllers.disruption import DisruptionController
 from control_plane.controllers.endpoints import EndpointsController
 from control_plane.controllers.endpointslice import EndpointSliceController
+from control_plane.controllers.endpointslice_mirroring import EndpointSliceMirroringController
 from control_plane.controllers.garbage_collector import GarbageCollector
 from control_plane.controllers.job import JobController
 from control_plane.controllers.namespace import NamespaceController
+from control_plane.controllers.node_ipam import NodeIpamController
 from control_plane.controllers.node_lifecycle import NodeLifecycleController
 from control_plane.controllers.pod_gc import PodGarbageCollector
 from control_plane.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from control_plane.controllers.resource_quota import ResourceQuotaController
 from control_plane.controllers.root_ca import RootCAPublisher
+from control_plane.controllers.service_cidr import ServiceCIDRController
 from control_plane.controllers.serviceaccount import ServiceAccountController
 from control_plane.controllers.statefulset import StatefulSetController
 from control_plane.controllers.taint_eviction import TaintEvictionController
+from control_plane.controllers.ttl import TTLController
 from control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
 from control_plane.controllers.volumes import (
     ClaimProtectionController,
@@ -38,6 +42,10 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TaintEvictionController,
     EndpointsController,
     EndpointSliceController,
+    TTLController,
+    NodeIpamController,
+    ServiceCIDRController,
+    EndpointSliceMirroringController,
     ReplicaSetController,
     ReplicationControllerController,
     DeploymentController,

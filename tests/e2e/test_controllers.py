@@ -144,3 +144,26 @@ def test_claims_go_with_pods_that_are_scaled_away_if_the_set_says_so(newest: Kub
     until("one claim is left", lambda: names(newest, "pvc") == ["data-db-0"])
     newest("delete", "statefulset", "db")
     until("no claim is left", lambda: not names(newest, "pvc"))
+
+
+BY_HAND = """
+apiVersion: v1
+kind: Service
+metadata: {name: outside}
+spec: {ports: [{name: p, port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: outside}
+subsets: [{addresses: [{ip: 192.0.2.7}], ports: [{name: p, port: 8080}]}]
+"""
+
+
+def test_endpoints_written_by_hand_are_mirrored(newest: Kubectl) -> None:
+    newest("apply", "-f", "-", input=BY_HAND)
+    of_service = ("-l", "kubernetes.io/service-name=outside")
+    until("a slice", lambda: names(newest, "endpointslices", *of_service))
+    slice_ = newest.json("get", "endpointslices", *of_service)["items"][0]
+    assert slice_["endpoints"][0]["addresses"] == ["192.0.2.7"]
+    newest("delete", "service", "outside")
+    until("it is gone", lambda: not names(newest, "endpointslices", *of_service))
