@@ -21,6 +21,7 @@ class RuntimeError_(Exception):
     ├── CreateError        the container's configuration cannot be carried out (reason CreateContainerError)
     ├── StartError         the process cannot be started: missing binary, no permission (reason StartError)
     ├── ImageError         the image cannot be had; `reason` is ErrImagePull, ErrImageNeverPull, InvalidImageName
+    ├── NotRunning         exec or attach in a container that is not running
     └── ExecTimeout        exec_sync's time is up; the process has been killed
     """
 
@@ -38,6 +39,9 @@ class ImageError(RuntimeError_):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NotRunning(RuntimeError_): ...
 
 
 class ExecTimeout(RuntimeError_): ...
@@ -159,6 +163,33 @@ class ExecResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TerminalSize:
+    width: int
+    height: int
+
+
+class Source(Protocol):
+    async def read(self) -> bytes:
+        """Some bytes; b"" when there are no more."""
+
+
+class Sink(Protocol):
+    async def write(self, data: bytes) -> None:
+        """Waits while the reader is slow. What it raises ends the exec or attach that writes to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The caller's ends of a process's standard streams; None is not attached. With `tty` there is no stderr."""
+
+    stdin: Source | None = None
+    stdout: Sink | None = None
+    stderr: Sink | None = None
+    tty: bool = False
+    sizes: AsyncIterator[TerminalSize] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeEvent:
     """Something changed; the agent looks at the sandbox anew. Events may be doubled, never lost while
     subscribed."""
@@ -200,6 +231,14 @@ class Runtime(Protocol):
     async def container_status(self, container_id: str) -> ContainerStatus: ...
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout_s: float) -> ExecResult: ...
+
+    async def exec(self, container_id: str, command: Sequence[str], streams: Streams) -> int:
+        """Run a command with the caller's streams and return its exit code; being cancelled kills it.
+        CRI's Exec gives a URL instead; an implementation over CRI connects to it here."""
+
+    async def attach(self, container_id: str, streams: Streams) -> None:
+        """Join the container's own streams until it ends; being cancelled leaves it alone. The end of `stdin`
+        ends the container's when it was created with stdin_once."""
 
     async def pull_image(self, image: str, has_command: bool) -> str:
         """Make `image` available; return its reference. `has_command`: the container brings a command, so that

@@ -27,20 +27,22 @@ from node.runtime.interface import (
     ExecResult,
     ExecTimeout,
     NotFound,
+    NotRunning,
     RuntimeError_,
     RuntimeEvent,
     SandboxConfig,
     SandboxState,
     SandboxStatus,
+    Streams,
 )
-from node.runtime.process import limits, spec, volumes
+from node.runtime.process import limits, spec, streaming, volumes
 from node.runtime.process.events import Events
 from node.runtime.process.exec_output import ExecOutput
 from node.runtime.process.images import ImageStore
 from node.runtime.process.isolation import Isolation, hidden_paths
 from node.runtime.process.records import ContainerRecord, Records, SandboxRecord
 from node.runtime.process.sandbox import Container, Sandbox
-from node.runtime.process.shim_client import ShimGone, Spawner
+from node.runtime.process.shim_client import ShimClient, ShimGone, Spawner
 
 STOP_TIMEOUT_S = 10.0  # for a shim to kill its pod and end, before it is killed itself
 KILL_SLACK_S = 10.0  # past a container's grace period, for SIGKILL to take effect
@@ -230,6 +232,12 @@ class ProcessRuntime:
             output.close()
         return ExecResult(bytes(output.out), bytes(output.err), answer["exit_code"])
 
+    async def exec(self, container_id: str, command: Sequence[str], streams: Streams) -> int:
+        return await streaming.exec_(self._running(container_id), container_id, command, streams)
+
+    async def attach(self, container_id: str, streams: Streams) -> None:
+        await streaming.attach(self._running(container_id), container_id, streams)
+
     # images and events
 
     async def pull_image(self, image: str, has_command: bool) -> str:
@@ -257,6 +265,12 @@ class ProcessRuntime:
             await sandbox.connect()
         except (ShimGone, TimeoutError):
             sandbox.lost()
+
+    def _running(self, container_id: str) -> ShimClient:
+        container = self._container(container_id)
+        if container.state != ContainerState.RUNNING:
+            raise NotRunning(f"container is in {container.state.upper()} state")
+        return self._sandbox(container.record.sandbox_id).shim
 
     def _sandbox(self, sandbox_id: str) -> Sandbox:
         try:

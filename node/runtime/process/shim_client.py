@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from node.runtime.interface import CreateError, NotFound, RuntimeError_, StartError
+from node.runtime.interface import CreateError, NotFound, NotRunning, RuntimeError_, StartError
 from node.runtime.process.shim.server import MAX_MESSAGE_BYTES
 
 SOURCE_ROOT = Path(__file__).resolve().parents[3]
 SPAWN_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
 SOCKET_NAME = "shim.sock"
+MAX_FDS = 1  # that a shim sends with a message
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from node.runtime.process.shim.spawner import main; main()"
 )
@@ -32,6 +33,7 @@ _ERRORS: dict[str, type[RuntimeError_]] = {
     "NotFound": NotFound,
     "CreateError": CreateError,
     "StartError": StartError,
+    "NotRunning": NotRunning,
 }
 
 
@@ -120,6 +122,16 @@ class ShimClient:
             raise _ERRORS.get(answer["kind"], RuntimeError_)(answer["error"])
         return answer
 
+    def converse(self, op: str, fds: Sequence[int] = (), **fields: Any) -> Conversation:
+        """Ask for what has more than one answer; raises ShimGone."""
+        connection = self._connect()
+        try:
+            socket.send_fds(connection, [json.dumps({"op": op, **fields}).encode()], list(fds))
+        except OSError as error:
+            connection.close()
+            raise ShimGone(str(error)) from error
+        return Conversation(connection)
+
     async def subscribe(
         self, on_status: Callable[[dict[str, Any]], None], on_gone: Callable[[], None]
     ) -> None:
@@ -177,6 +189,41 @@ class ShimClient:
             connection.close()
             raise ShimGone(str(error)) from error
         return connection
+
+
+class Conversation:
+    """One connection to a shim; closing it tells the shim that nobody waits any more."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    async def receive(self) -> tuple[dict[str, Any], list[int]]:
+        """The next message and the descriptors that came with it, which are the caller's to close. Raises the
+        runtime's errors."""
+        while True:
+            await _readable(self._connection.fileno())
+            try:
+                data, fds, _, _ = socket.recv_fds(self._connection, MAX_MESSAGE_BYTES, MAX_FDS)
+                break
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise ShimGone(str(error)) from error
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        if not data:
+            raise ShimGone("the pod's shim has ended")
+        answer: dict[str, Any] = json.loads(data)
+        if "error" in answer:
+            raise _ERRORS.get(answer["kind"], RuntimeError_)(answer["error"])
+        return answer, fds
+
+    def tell(self, op: str, **fields: Any) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.send(json.dumps({"op": op, **fields}).encode())
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -76,6 +76,7 @@ def build(
         "cgroup_files": plan.get("procs", []),
         "log_path": str(Path(sandbox.log_directory) / config.log_path),
         "stdin": config.stdin,
+        "stdin_once": config.stdin_once,
         "tty": config.tty,
     }
 

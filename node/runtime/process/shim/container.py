@@ -11,14 +11,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import time
 from typing import Any
 
+from node.runtime.process.shim.attachment import Attachment, Backlog
 from node.runtime.process.shim.launch import EXIT_START_ERROR
 from node.runtime.process.shim.logs import LineSplitter, LogFile
 
 READ_BYTES = 64 * 1024
+TERMINAL_DRAIN_S = 0.1
 DRAIN_READS = 256  # of each pipe after the process ended: others may hold it open and write on
 
 
@@ -48,7 +51,10 @@ class Container:
         self.log = LogFile(self.spec["log_path"])
         self.pid = 0
         self.readers: dict[int, tuple[str, LineSplitter]] = {}  # pipe -> stream
-        self.stdin = -1  # the writing end, when the container wants one
+        self.stdin = -1  # the writing end, when the container wants one; of a terminal, its master
+        self.attachments: list[Attachment] = []
+        self.is_held = False  # its output is not read: somebody attached is behind
+        self._backlog = Backlog(self.spec["stdin"])
         self.killed_for = 0  # the signal whose default action we carried out
         self.status: dict[str, Any] = {
             "id": self.id,
@@ -79,6 +85,17 @@ class Container:
             ends.append(writer)
         return ends[0], ends[1], ends[2]
 
+    def take_terminal(self, master: int) -> None:
+        """The container's streams are a terminal: one reader, and what is written to it is its input."""
+        self.readers[master] = ("stdout", LineSplitter())
+        if self.spec["stdin"]:
+            self.stdin = os.dup(master)
+
+    def attach(self, attachment: Attachment) -> None:
+        self.attachments.append(attachment)
+        for stream, data in self._backlog.take():
+            attachment.feed(stream, data)
+
     def started(self, pid: int) -> None:
         self.pid = pid
         self.status |= {"state": "running", "pid": pid, "started_at_ns": time.time_ns()}
@@ -100,6 +117,8 @@ class Container:
     def exited(self, wait_status: int, oom_killed: bool) -> None:
         for fd in list(self.readers):
             for _ in range(DRAIN_READS):
+                if self.spec["tty"]:  # the kernel hands on a terminal's last output a little later
+                    select.select([fd], [], [], TERMINAL_DRAIN_S)
                 if not self.read(fd):
                     break
         code = os.waitstatus_to_exitcode(wait_status)
@@ -128,6 +147,10 @@ class Container:
             data = b""
         if data:
             self.log.write(stream, splitter.feed(data), time.time_ns())
+            if not self.attachments:
+                self._backlog.add(stream, data)
+            for attachment in self.attachments:
+                attachment.feed(stream, data)
             return True
         self._close_reader(fd)
         return False

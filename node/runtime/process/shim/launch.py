@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import termios
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,8 @@ from node.runtime.process.shim.rootfs import Tree
 
 EXIT_START_ERROR = 128  # what the kubelet shows for a program that could not be started
 NAMESPACES_OF_CONTAINER = ("mnt", "pid", "user")  # user last: what we may do to the others ends with it
+
+Stdio = tuple[int, int, int]
 
 
 class LaunchError(Exception):
@@ -50,17 +53,30 @@ def _report(status: int, kind: str, message: str) -> None:
         os.write(status, json.dumps({"kind": kind, "error": message}).encode()[:4096])
 
 
-def container_steps(spec: dict[str, Any], work: str, shm: str, stdio: tuple[int, int, int]) -> None:
+def container_steps(
+    spec: dict[str, Any], work: str, shm: str, stdio: Stdio, console: socket.socket | None
+) -> None:
     os.setsid()
     join_cgroups(spec)
     if spec["isolated"]:
         Tree(spec, work, shm).enter()
-    become(spec, stdio, in_own_user_namespace=False)
+    become(spec, terminal(spec, console) if console else stdio, in_own_user_namespace=False)
 
 
-def exec_steps(spec: dict[str, Any], stdio: tuple[int, int, int]) -> None:
+def exec_steps(spec: dict[str, Any], stdio: Stdio, console: socket.socket | None) -> None:
     os.setsid()
-    become(spec, stdio, in_own_user_namespace=True)
+    become(spec, terminal(spec, console) if console else stdio, in_own_user_namespace=True)
+
+
+def terminal(spec: dict[str, Any], console: socket.socket) -> Stdio:
+    """A new terminal for our standard streams. It is opened here, inside, so that it has a name in the
+    container's /dev/pts; its master goes to the shim."""
+    master, slave = os.openpty()
+    with contextlib.suppress(OSError):
+        os.fchown(slave, spec["uid"], spec["gid"])
+    socket.send_fds(console, [b"0"], [master])
+    os.close(master)
+    return slave, slave, slave
 
 
 def join_cgroups(spec: dict[str, Any]) -> None:
@@ -81,7 +97,7 @@ def enter_namespaces(pid: int, names: tuple[str, ...]) -> None:
         linux.setns(fd)
 
 
-def become(spec: dict[str, Any], stdio: tuple[int, int, int], in_own_user_namespace: bool) -> None:
+def become(spec: dict[str, Any], stdio: Stdio, in_own_user_namespace: bool) -> None:
     """Take on identity, limits and standard streams, then exec."""
     for number, fd in enumerate(stdio):
         os.dup2(fd, number)

@@ -12,6 +12,7 @@ import json
 import os
 import select
 import signal
+import socket
 from typing import Any
 
 from node import linux
@@ -21,6 +22,7 @@ from node.runtime.process.shim.launch import LaunchError
 
 CLONE_PARENT = 0x8000
 START_TIMEOUT_MS = 30_000
+NO_STDIO = (-1, -1, -1)
 MASKS = ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt")
 NO_DEFAULT_END = (  # signals whose default action does not end a process
     signal.SIGCHLD,
@@ -38,11 +40,14 @@ MAX_WALK = 4096  # processes looked at when killing a tree
 def start_container(container: Container, shm: str, pause_pid: int) -> int:
     """Start the container's first process and return its pid; raises LaunchError."""
     spec = container.spec
-    stdio = container.open_pipes()
+    console = Console() if spec["tty"] else None
+    stdio = NO_STDIO if console else container.open_pipes()
     reader, status = os.pipe()
 
     def child() -> None:
-        launch.run_child(status, lambda: launch.container_steps(spec, container.directory, shm, stdio))
+        inside = console.inside if console else None
+        work = container.directory
+        launch.run_child(status, lambda: launch.container_steps(spec, work, shm, stdio, inside))
 
     try:
         if not spec["isolated"]:
@@ -55,18 +60,32 @@ def start_container(container: Container, shm: str, pause_pid: int) -> int:
                 child()
     finally:
         for fd in (status, *stdio):
-            os.close(fd)
-    _await_exec(reader, pid)
+            if fd >= 0:
+                os.close(fd)
+        if console:
+            console.inside.close()
+    try:
+        _await_exec(reader, pid)
+        if console:
+            container.take_terminal(console.master())
+    finally:
+        if console:
+            console.outside.close()
     return pid
 
 
-def start_exec(container: Container, request: dict[str, Any], stdio: tuple[int, int, int]) -> int:
-    """Run a command inside a running container and return its pid; raises LaunchError."""
+def start_exec(container: Container, request: dict[str, Any], stdio: launch.Stdio) -> tuple[int, int]:
+    """Run a command inside a running container; returns its pid, and its terminal's master (-1: it has none).
+    Raises LaunchError."""
     spec = container.spec | {"argv": request["argv"], "tty": request["tty"]}
+    if spec["tty"]:
+        spec["env"] = [*spec["env"], *(() if "TERM" in dict(spec["env"]) else (("TERM", "xterm"),))]
+    console = Console() if spec["tty"] else None
     reader, status = os.pipe()
 
     def child() -> None:
-        launch.run_child(status, lambda: launch.exec_steps(spec, stdio))
+        inside = console.inside if console else None
+        launch.run_child(status, lambda: launch.exec_steps(spec, stdio, inside))
 
     try:
         if spec["isolated"]:
@@ -75,8 +94,31 @@ def start_exec(container: Container, request: dict[str, Any], stdio: tuple[int, 
             pid = _fork(child)
     finally:
         os.close(status)
-    _await_exec(reader, pid)
-    return pid
+        if console:
+            console.inside.close()
+    try:
+        _await_exec(reader, pid)
+        return pid, console.master() if console else -1
+    finally:
+        if console:
+            console.outside.close()
+
+
+class Console:
+    """How a terminal's master comes out of the container in which the terminal was opened."""
+
+    def __init__(self) -> None:
+        self.outside, self.inside = socket.socketpair()
+
+    def master(self) -> int:
+        """After the program was started: by then it has been sent."""
+        self.outside.settimeout(START_TIMEOUT_MS / 1000)
+        _, fds, _, _ = socket.recv_fds(self.outside, 1, 1)
+        if not fds:
+            raise LaunchError("CreateError", "the terminal was not handed over")
+        os.set_blocking(fds[0], False)
+        os.set_inheritable(fds[0], False)
+        return fds[0]
 
 
 def start_pause() -> int:

@@ -6,6 +6,9 @@ Requests and answers are one JSON object per message of a SOCK_SEQPACKET connect
     stop {cid, signal, timeout_s}        -> {status}                  when the container has ended
     signal {cid, signal}                 -> {}
     exec {cid, argv, tty} + 3 fds        -> {exit_code}               when it has ended; hanging up kills it
+         with tty, without fds           -> {started} + the terminal's master, then {exit_code}
+    attach {cid, stdin, outputs} + fds   -> {attached} + where to write input, then {ended} with the container
+    close_stdin {cid}                    -> nothing: the attached client sends no more (stdin_once)
     forget {cid}                         -> {}                        an ended container leaves the table
     subscribe {}                         -> {status: ...} for every container now and after each change
     shutdown {}                          -> {}                        kill everything and exit
@@ -27,11 +30,13 @@ import traceback
 from typing import Any
 
 from node.runtime.process.shim import cgroups, processes
+from node.runtime.process.shim.attachment import Attachment
 from node.runtime.process.shim.container import Container
 from node.runtime.process.shim.launch import LaunchError
 
 MAX_MESSAGE_BYTES = 128 * 1024
 MAX_CLIENTS = 256
+STALL_CHECK_S = 1.0  # whether somebody attached takes output at all
 RECHECK_S = 0.02  # whether a signal that was blocked has been taken
 KILL_WAIT_S = 5.0  # for what was sent SIGKILL to be gone, at shutdown
 
@@ -78,6 +83,7 @@ class Shim:
             for key, _ in self.selector.select(self._next_deadline_s()):
                 self._handle(key)
             self._look_again()
+            self._drop_stalled()
             self._kill_overdue()
         self._shut_down()
 
@@ -127,11 +133,12 @@ class Shim:
             for fd in fds:
                 os.close(fd)
 
-    def _answer(self, client: socket.socket, message: dict[str, Any]) -> None:
+    def _answer(self, client: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
         if client not in self.clients:
             return
+        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
         try:
-            client.send(json.dumps(message).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            socket.send_fds(client, [json.dumps(message).encode()], fds, flags)
         except OSError:  # gone, or so slow that its buffer is full: it will connect again and be told all
             self._hang_up(client)
 
@@ -143,6 +150,9 @@ class Shim:
         self.selector.unregister(client)
         client.close()
         self.stops = [(waiting, cid) for waiting, cid in self.stops if waiting is not client]
+        for container in self.containers.values():
+            for attachment in [each for each in container.attachments if each.client is client]:
+                self._detach(container, attachment)
         for pid, (waiting, _) in list(self.execs.items()):
             if waiting is client:
                 for victim in (*processes.descendants(pid), pid):
@@ -205,10 +215,30 @@ class Shim:
         container = self._container(request)
         if not container.running:
             raise Refused("NotRunning", "the container is not running")
-        if len(fds) != 3:
-            raise Refused("Internal", "exec needs three file descriptors")
-        pid = processes.start_exec(container, request, (fds[0], fds[1], fds[2]))
+        if len(fds) != (0 if request["tty"] else 3):
+            raise Refused("Internal", "exec needs three file descriptors, or none and a terminal")
+        stdio = processes.NO_STDIO if request["tty"] else (fds[0], fds[1], fds[2])
+        pid, master = processes.start_exec(container, request, stdio)
         self.execs[pid] = (client, container.id)
+        if master >= 0:
+            self._answer(client, {"started": True}, (master,))
+            os.close(master)
+
+    def _do_attach(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
+        container = self._container(request)
+        if not container.running:
+            raise Refused("NotRunning", "the container is not running")
+        outputs = dict(zip(request["outputs"], [os.dup(fd) for fd in fds], strict=True))
+        has_stdin = request["stdin"] and container.stdin >= 0
+        attachment = Attachment(client, outputs, has_stdin)
+        container.attach(attachment)
+        self._answer(client, {"attached": True}, (container.stdin,) if has_stdin else ())
+        self._watch_attachments(container)
+
+    def _do_close_stdin(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
+        container = self.containers.get(request["cid"])
+        if container is not None and container.spec.get("stdin_once"):
+            container.close_stdin()
 
     def _do_forget(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         container = self.containers.get(request["cid"])
@@ -237,8 +267,59 @@ class Shim:
             container.read(fd)
             if fd not in container.readers:
                 self.selector.unregister(fd)
+            self._watch_attachments(container)
 
         return ready
+
+    # who is attached
+
+    def _watch_attachments(self, container: Container) -> None:
+        """Write on when pipes have room, and read on when nobody is behind."""
+        for attachment in container.attachments:
+            self._watch_attachment(container, attachment)
+        container.attachments = [each for each in container.attachments if each.pending or each.has_stdin]
+        behind = container.running and any(each.behind for each in container.attachments)
+        if behind is container.is_held:
+            return
+        container.is_held = behind
+        for reader in container.readers:
+            if behind:
+                self.selector.unregister(reader)
+            else:
+                self.selector.register(reader, selectors.EVENT_READ, self._reader(container, reader))
+
+    def _watch_attachment(self, container: Container, attachment: Attachment) -> None:
+        watched = self.selector.get_map()
+        waiting = attachment.waiting()
+        for fd in (*attachment.take_finished(), *attachment.pending):
+            if fd in watched and fd not in waiting:
+                self.selector.unregister(fd)
+            elif fd not in watched and fd in waiting:
+                ready = self._writer(container, attachment, fd)
+                self.selector.register(fd, selectors.EVENT_WRITE, ready)
+            if fd not in attachment.pending:
+                os.close(fd)
+
+    def _writer(self, container: Container, attachment: Attachment, fd: int) -> Any:
+        def ready() -> None:
+            if fd in attachment.pending:
+                attachment.flush(fd)
+                self._watch_attachments(container)
+
+        return ready
+
+    def _detach(self, container: Container, attachment: Attachment) -> None:
+        attachment.close()
+        self._watch_attachments(container)
+        container.attachments = [each for each in container.attachments if each is not attachment]
+        if attachment.has_stdin and container.spec.get("stdin_once"):
+            container.close_stdin()
+
+    def _drop_stalled(self) -> None:
+        for container in self.containers.values():
+            if container.is_held:
+                for attachment in [each for each in container.attachments if each.is_stalled]:
+                    self._detach(container, attachment)
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -272,11 +353,17 @@ class Shim:
     def _container_ended(self, container: Container, status: int) -> None:
         if not container.spec["isolated"]:
             processes.kill_everything(container)
-        for fd in container.readers:
+        for fd in () if container.is_held else container.readers:
             self.selector.unregister(fd)
+        container.is_held = False
         container.exited(status, cgroups.oom_killed(container.spec["cgroups"]))
         cgroups.remove(container.spec["cgroups"])
         self.deadlines.pop(container.id, None)
+        for attachment in container.attachments:
+            self._answer(attachment.client, {"ended": True})
+            attachment.has_stdin = False
+            attachment.end()
+        self._watch_attachments(container)
         self._publish(container)
         waiting = [client for client, cid in self.stops if cid == container.id]
         self.stops = [(client, cid) for client, cid in self.stops if cid != container.id]
@@ -292,6 +379,8 @@ class Shim:
     def _next_deadline_s(self) -> float | None:
         if self.blocked:
             return RECHECK_S
+        if any(container.is_held for container in self.containers.values()):
+            return STALL_CHECK_S
         if not self.deadlines:
             return None
         return max(min(self.deadlines.values()) - time.monotonic(), 0.0)
