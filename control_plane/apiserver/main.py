@@ -52,6 +52,7 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.core.kubelet.close()
+        await server.webhooks.close()
         await server.client.close()
 
 

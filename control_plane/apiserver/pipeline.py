@@ -139,7 +139,7 @@ class Pipeline:
             resource = self._core.registry.get(info.group, info.version, info.resource)
         if resource is None:
             return await self._paths(request, info, user)
-        ctx = Context(self._core, request, info, user, resource)
+        ctx = Context(self._core, request, info, user, resource, request.warnings)
         return await resource_handler(ctx)(ctx)
 
 
@@ -168,7 +168,8 @@ def failure(error: Exception, request: Request) -> Response:
     headers = {"Retry-After": str(status.retry_after_s)} if status.retry_after_s else {}
     if status.code == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'
-    return Response(status.code, orjson.dumps(status.status()) + b"\n", JSON, headers)
+    body = orjson.dumps(status.status()) + b"\n"
+    return Response(status.code, body, JSON, headers, warnings=request.warnings)
 
 
 def status_error(error: Exception) -> StatusError:

@@ -19,6 +19,7 @@ from control_plane.api.registry import Registry
 from control_plane.apiserver import bootstrap
 from control_plane.apiserver.admission.chain import AdmissionChain, UnknownPlugin, build_admission
 from control_plane.apiserver.admission.plugin import Dependencies
+from control_plane.apiserver.admission.webhooks.client import WebhookClient
 from control_plane.apiserver.authn import oidc_discovery
 from control_plane.apiserver.authn.build import Authentication, build_authenticator
 from control_plane.apiserver.authz.build import UnknownMode, build_authorizer
@@ -28,6 +29,7 @@ from control_plane.apiserver.config import Config
 from control_plane.apiserver.core import Core, Object
 from control_plane.apiserver.crd.parts import CustomResources, custom_resources
 from control_plane.apiserver.documents import Documents
+from control_plane.apiserver.egress import Egress, ServiceResolver
 from control_plane.apiserver.kubelet import KubeletClient
 from control_plane.apiserver.limits import Limits
 from control_plane.apiserver.pipeline import Pipeline
@@ -53,6 +55,7 @@ class Server:
     pipeline: Pipeline
     hooks: PostStartHooks
     kubernetes_service: KubernetesService
+    webhooks: WebhookClient
     tls_context: ssl.SSLContext
     reloaders: list[tls.Reloader]
     custom: CustomResources
@@ -94,7 +97,9 @@ def build(config: Config) -> Server:
         new_uid=new_uid,
         stopping=stopping,
     )
-    core.admission = _admission(config, core, reader, authorization.escalation)
+    egress = Egress(ServiceResolver(reader), config.egress_network_namespace)
+    webhooks = WebhookClient(egress)
+    core.admission = _admission(config, core, reader, authorization.escalation, webhooks)
     kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port, new_uid())
     hooks = PostStartHooks(_hooks(config, kubernetes_service))
     live, ready = _checks(core, hooks)
@@ -111,7 +116,7 @@ def build(config: Config) -> Server:
     if kubelet_tls is not None and config.kubelet_cert_file is not None:
         key_file = config.kubelet_key_file or config.kubelet_cert_file
         reloaders.append(tls.Reloader(kubelet_tls, config.kubelet_cert_file, key_file))
-    return Server(core, client, pipeline, hooks, kubernetes_service, tls_context, reloaders, custom)
+    return Server(core, client, pipeline, hooks, kubernetes_service, webhooks, tls_context, reloaders, custom)
 
 
 def new_uid() -> str:
@@ -188,7 +193,11 @@ class _NoTokens:
 
 
 def _admission(
-    config: Config, core: Core, reader: CacheReader, escalation: EscalationCheck | None
+    config: Config,
+    core: Core,
+    reader: CacheReader,
+    escalation: EscalationCheck | None,
+    webhooks: WebhookClient,
 ) -> AdmissionChain:
     def resource_of_kind(group: str, kind: str) -> str | None:
         return next((each.resource for each in core.registry.of_group(group) if each.kind == kind), None)
@@ -200,6 +209,8 @@ def _admission(
         escalation=escalation,
         creator=SystemStorage(core),
         resource_of_kind=resource_of_kind,
+        registry=core.registry,
+        webhooks=webhooks,
     )
     try:
         return build_admission(dependencies, config.enable_admission, config.disable_admission)
