@@ -62,13 +62,17 @@ class LeaseKeeper:
                 checkpoint_at = self._now() + CHECKPOINT_INTERVAL_S
                 await self._checkpoint(engine, table())
 
+    def due(self, table: LeaseTable) -> list[c.LeaseExpire]:
+        """What to propose now: on the leader, the leases whose time is up."""
+        if not self._leading:
+            return []
+        expired = [lease for id in self._clock.expired(self._now()) if (lease := table.find(id)) is not None]
+        return [c.LeaseExpire(lease.id, lease.renewals) for lease in expired]
+
     async def _expire(self, engine: Engine, table: LeaseTable) -> None:
-        due = [lease for id in self._clock.expired(self._now()) if (lease := table.find(id)) is not None]
+        due = self.due(table)
         for start in range(0, len(due), MAX_EXPIRIES_IN_FLIGHT):
-            commands = [
-                c.LeaseExpire(lease.id, lease.renewals)
-                for lease in due[start : start + MAX_EXPIRIES_IN_FLIGHT]
-            ]
+            commands = due[start : start + MAX_EXPIRIES_IN_FLIGHT]
             await asyncio.gather(*(_propose(engine, command) for command in commands))
 
     async def _checkpoint(self, engine: Engine, table: LeaseTable) -> None:
