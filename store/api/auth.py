@@ -93,7 +93,9 @@ class AuthService:
             password_hash = table.user(name).password_hash
         except e.UserNotFound:
             raise e.AuthFailed from None
-        if not password_hash or not await self._hashing(passwords.matches, password, password_hash):
+        if not password_hash:
+            raise e.NoPassword
+        if not await self._hashing(passwords.matches, password, password_hash):
             raise e.AuthFailed
         token = new_token()
         await self._service.propose(m.AssignToken(name, digest(token), revision))

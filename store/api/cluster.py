@@ -55,7 +55,8 @@ class ClusterService:
         self._require_admin()
         if self._engine.status().role is not Role.LEADER:
             raise NotLeader
-        if self._find(target_id).is_learner:
+        members = {member.id: member for member in self._engine.status().members}
+        if target_id not in members or members[target_id].is_learner:
             raise MemberChangeRefused("etcdserver: bad leader transferee")
         await _guard(self._engine.transfer_leadership(target_id))
 

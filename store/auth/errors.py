@@ -4,7 +4,7 @@ AuthError (RequestError)
 ├── UserEmpty, UserNotFound, UserExists, RoleEmpty, RoleNotFound, RoleExists
 ├── RoleNotGranted, PermissionNotGranted, PermissionNotGiven
 ├── RootUserMissing, RootRoleMissing, InvalidManagement      what would lock everybody out
-├── NotEnabled, AuthFailed, InvalidToken, OldRevision
+├── NotEnabled, AuthFailed, NoPassword, InvalidToken, OldRevision
 └── PermissionDenied
 """
 
@@ -85,6 +85,11 @@ class NotEnabled(AuthError):
 class AuthFailed(AuthError):
     code = Code.INVALID_ARGUMENT
     message = "etcdserver: authentication failed, invalid user ID or password"
+
+
+class NoPassword(AuthError):
+    code = Code.UNKNOWN
+    message = "auth: authentication failed, password was given for no password user"
 
 
 class InvalidToken(AuthError):

@@ -71,7 +71,7 @@ class AuthTable:
             return
         if not user:
             raise e.UserEmpty
-        if not self.is_root(user):
+        if ROOT not in self.user(user).roles:
             raise e.PermissionDenied
 
     def check_range(self, user: str, key: bytes, range_end: bytes, write: bool) -> None:

@@ -36,8 +36,7 @@ def header_field(header: Header) -> bytes:
     body = (
         number_field(1, header.cluster_id)
         + number_field(2, header.member_id)
-        + b"\x18"
-        + varint(header.revision)
+        + number_field(3, header.revision)
         + number_field(4, header.raft_term)
     )
     return b"\x0a" + varint(len(body)) + body

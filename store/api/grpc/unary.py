@@ -130,11 +130,16 @@ async def serve_unary(service: StoreService, row: Row, call: Call) -> None:
     if call.wants_leader:
         service.require_leader()
     response = await handler(service, request)
-    header = encode.header_field(service.header(getattr(response, "revision", None)))
+    header = encode.header_field(service.header(_revision(response)))
     if isinstance(response, kv.RangeResponse) and len(response.kvs) > YIELD_RECORDS:
         call.answer(await _encode_long_range(header, response))
     else:
         call.answer(encoder(header, response))
+
+
+def _revision(response: Any) -> int | None:
+    """The one that a response speaks of, else the current one; membership has none."""
+    return 0 if isinstance(response, m.MembersResponse) else getattr(response, "revision", None)
 
 
 async def _encode_long_range(header: bytes, response: kv.RangeResponse) -> bytes:

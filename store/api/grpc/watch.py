@@ -110,7 +110,7 @@ class WatchSession:
         try:
             self._service.check_watch(spec.key, spec.range_end)
         except RequestError as error:
-            self._refuse(request.watch_id or -1, str(error))
+            self._refuse(request.watch_id or -1, f"rpc error: code = {_name(error)} desc = {error}")
             return
         self._hub.create(
             self._watch,
@@ -124,6 +124,11 @@ class WatchSession:
     def _refuse(self, watch_id: int, reason: str) -> None:
         revision = self._service.machine.store.revision
         self._watch.put(WatchResponse(watch_id, revision, created=True, canceled=True, cancel_reason=reason))
+
+
+def _name(error: RequestError) -> str:
+    """As Go prints a code: clients tell the reasons of a cancelled watch apart by their text."""
+    return error.code.name.title().replace("_", "")
 
 
 async def watch(service: StoreService, call: Call) -> None:

@@ -1,0 +1,419 @@
+"""Every command of the stock `etcdctl`, against Balsa's store and a real etcd side by side.
+
+Both begin empty and see the same commands, so the output must be the same to the letter, revisions included;
+only what is random (member and lease ids, times, addresses) is masked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from ...conftest import BalsaCluster, TlsFiles, balsa_cluster, eventually, needs_etcd, real_etcd
+
+COMMAND_TIMEOUT_S = 10.0
+
+pytestmark = [
+    needs_etcd,
+    pytest.mark.skipif(shutil.which("etcdctl") is None, reason="no etcdctl on this machine"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+
+@dataclass(frozen=True)
+class Etcdctl:
+    url: str
+    tls: TlsFiles
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")},
+            "ETCDCTL_API": "3",
+            "ETCDCTL_ENDPOINTS": self.url,
+            "ETCDCTL_CACERT": str(self.tls.ca),
+            "ETCDCTL_CERT": str(self.tls.directory / "client.crt"),
+            "ETCDCTL_KEY": str(self.tls.directory / "client.key"),
+        }
+
+    async def start(self, *args: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            "etcdctl",
+            *args,
+            env=self.environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def run(self, command: str | list[str], stdin: str = "") -> str:
+        """The output, masked; the exit code too when it is not 0."""
+        process = await self.start(*(command.split() if isinstance(command, str) else command))
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                output, _ = await process.communicate(stdin.encode())
+        except TimeoutError:
+            kill(process)
+            await process.wait()
+            return "(it does not end)\n"
+        text = masked(output.decode())
+        return f"{text}(exit code {process.returncode})\n" if process.returncode else text
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+
+
+def masked(text: str) -> str:
+    lines = [line for line in text.splitlines(keepends=True) if not line.startswith(('{"level"', "{level"))]
+    text = "".join(lines)
+    for pattern, replacement in (
+        (r"\b[0-9a-f]{15,16}\b", "<id>"),
+        (r"0xc000[0-9a-f]+", "<pointer>"),  # etcdctl panics at what it does not understand
+        (r"https://127\.0\.0\.1:\d+", "<url>"),
+        (r"\d+(\.\d+)?(µs|ms|s)\b", "<time>"),
+        (r'"(cluster_id|member_id|raft_term|ID|leader)":\d+', r'"\1":0'),
+        (r"(\"(ClusterID|MemberID|Leader|RaftTerm)\" : )\d+", r"\1 0"),
+        (r"remaining\(\d+s\)", "remaining(<time>)"),
+    ):
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def balsa(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BalsaCluster]:
+    async with balsa_cluster(tmp_path_factory.mktemp("balsa"), tls) as cluster:
+        yield cluster
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def both(
+    tls: TlsFiles, balsa: BalsaCluster, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Etcdctl, Etcdctl]]:
+    async with real_etcd(tmp_path_factory.mktemp("etcd"), tls) as url:
+        yield Etcdctl(balsa.urls[0], tls), Etcdctl(url, tls)
+
+
+Step = str | tuple[str, str]  # a command, or one with what it is given on stdin
+
+SCRIPTS: dict[str, list[Step]] = {
+    "put and get": [
+        "put a 1",
+        "get a",
+        "get a --print-value-only",
+        "get a -w json",
+        "get a -w fields",
+        "get none",
+    ],
+    "put options": [
+        "put a 2 --prev-kv",
+        "put a --ignore-value",
+        "put nothing --ignore-value",
+        "put a 3 --lease=99",
+    ],
+    "put from stdin": [("put s", "text"), "get s"],
+    "get ranges": [
+        *(f"put r{each} v{each}" for each in (1, 2, 3, 4)),
+        "get r1 r3",
+        "get --prefix r",
+        "get --prefix r --limit=2",
+        "get --prefix r --keys-only",
+        "get --prefix r --order=DESCEND --sort-by=CREATE",
+        "get --from-key r3",
+        "get --prefix r --count-only -w fields",
+        "get --prefix r --order=WRONG",
+    ],
+    "past and future revisions": [
+        "put h 1",
+        "put h 2",
+        "get h --rev=2",
+        "get h --rev=100000",
+        "get a --rev=2",
+    ],
+    "delete": ["put d1 1", "put d2 2", "del d1", "del d1", "del --prefix d --prev-kv", "del --from-key zzz"],
+    "transactions": [
+        "put t 1",
+        ("txn", 'value("t") = "1"\n\nput t 2\nget t\n\nget t\n\n'),
+        ("txn", 'value("t") = "1"\n\nput t 3\n\nget t\nput u 1\n\n'),
+        ("txn", 'mod("t") > "0"\nversion("t") = "2"\ncreate("nope") = "0"\n\ndel u\nput w 1\n\n\n'),
+        ("txn", 'lease("t") = "0"\n\nput t 9\nput t 10\n\n\n'),
+        ("txn -w json", 'value("t") != "1"\n\nget t\n\n\n'),
+    ],
+    "leases": [
+        "lease grant 1000",
+        "lease grant 0",
+        "lease revoke 1234",
+        "lease timetolive 1234",
+        "lease keep-alive --once 1234",
+        "lease grant 9000000001",
+    ],
+    "compaction": [
+        "put c 1",
+        "compaction 5",
+        "compaction 5",
+        "get c --rev=3",
+        "compaction 1000000",
+        "watch c --rev=2",
+    ],
+    "alarms and maintenance": [
+        "alarm list",
+        "alarm disarm",
+        "defrag",
+        "endpoint health",
+        "member list -w json",
+    ],
+    "members": [
+        "member remove 1234567890abcdef",
+        "member update 1234567890abcdef --peer-urls=https://127.0.0.1:1",
+        "member promote 1234567890abcdef",
+        "member add x --peer-urls=ftp://x",
+        "move-leader 1234567890abcdef",
+    ],
+}
+
+AUTH_SCRIPTS: dict[str, list[Step]] = {
+    "users and roles": [
+        "user add root:pw",
+        "user add alice:a",
+        "user add alice:a",
+        "user add bob --no-password",
+        "user get alice",
+        "user get nobody",
+        "user delete nobody",
+        "user passwd nobody --interactive=false",
+        "role add r",
+        "role add r",
+        "role get r",
+        "role get none",
+        "role delete none",
+        "role grant-permission none read x",
+        "role grant-permission r read x",
+        "role grant-permission r readwrite foo zoo",
+        "role grant-permission r write --prefix p",
+        "role grant-permission r write --from-key q",
+        "role get r",
+        "role revoke-permission r y",
+        "role revoke-permission r x",
+        "role get r",
+        "user grant-role alice none",
+        "user grant-role alice r",
+        "user grant-role alice r",
+        "user revoke-role alice none",
+        "user get alice --detail",
+        "user list",
+        "role list",
+        "auth enable",  # etcdctl then grants the role and tries again
+        "user grant-role root root",
+        "user list",
+        "--user=root:pw user get root",
+        "--user=root:pw role list",
+        "--user=root:pw auth enable",
+    ],
+    "authentication": [
+        "put foo 1",
+        "get foo",
+        "user list",
+        "--user=alice:a put foo 1",
+        "--user=alice:a put foo 2 --prev-kv",
+        "--user=alice:a get foo",
+        "--user=alice:a get foo zoo",
+        "--user=alice:a get foo zop",
+        "--user=alice:a get --prefix f",
+        "--user=alice:a put p1 1",
+        "--user=alice:a put p1 1 --prev-kv",
+        "--user=alice:a get p1",
+        "--user=alice:a put x 1",
+        "--user=alice:a del --from-key q",
+        "--user=alice:a del --from-key p",
+        ("--user=alice:a txn", 'value("foo") = "2"\n\nput foo 3\n\nput foo 4\n\n'),
+        ("--user=alice:a txn", 'value("foo") = "3"\n\nput foo 4\n\nput x 4\n\n'),
+        ("--user=alice:a txn", 'value("x") = "3"\n\nput foo 4\n\n\n'),
+        "--user=alice:a user get alice",
+        "--user=alice:a user get bob",
+        "--user=alice:a role get r",
+        "--user=alice:a user list",
+        "--user=alice:a role list",
+        "--user=alice:a watch a",
+        "--user=alice:a auth disable",
+        "--user=alice:wrong get foo",
+        "--user=nobody:x get foo",
+        "--user=bob:x get foo",
+        "--user=root:pw get --prefix f",
+        "--user=root:pw user delete root",
+        "--user=root:pw user revoke-role root root",
+        ("--user=root:pw user passwd alice --interactive=false", "b\n"),
+        "--user=alice:a get foo",
+        "--user=alice:b get foo",
+        "--user=root:pw role delete r",
+        "--user=alice:b get foo",
+        "--user=root:pw auth disable",
+        "--user=root:pw get foo",
+        "get foo",
+        "user delete alice",
+        "user delete bob",
+        "user list",
+    ],
+}
+
+
+async def transcript(etcdctl: Etcdctl, script: list[Step]) -> str:
+    lines = []
+    for step in script:
+        command, stdin = (step, "") if isinstance(step, str) else step
+        lines.append(f"$ {command}\n{await etcdctl.run(command, stdin)}")
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+async def test_same_output(both: tuple[Etcdctl, Etcdctl], name: str) -> None:
+    mine, theirs = both
+    assert await transcript(mine, SCRIPTS[name]) == await transcript(theirs, SCRIPTS[name])
+
+
+async def test_same_output_with_authentication(tls: TlsFiles, tmp_path: Path) -> None:
+    """On stores of their own, since these scripts lock the others out."""
+    for name in ("balsa", "etcd"):
+        (tmp_path / name).mkdir()
+    async with balsa_cluster(tmp_path / "balsa", tls) as cluster, real_etcd(tmp_path / "etcd", tls) as url:
+        for script in AUTH_SCRIPTS.values():
+            mine = await transcript(Etcdctl(cluster.urls[0], tls), script)
+            assert mine == await transcript(Etcdctl(url, tls), script)
+
+
+async def _watched(etcdctl: Etcdctl, args: str, then: list[str]) -> str:
+    """What a watch prints of what then happens."""
+    watch = await etcdctl.start("watch", *args.split())
+    await asyncio.sleep(1.0)  # it prints nothing when it is ready
+    for command in then:
+        await etcdctl.run(command)
+    await asyncio.sleep(0.5)
+    kill(watch)
+    assert watch.stdout is not None
+    text = (await watch.stdout.read()).decode()
+    await watch.wait()
+    return masked(text)
+
+
+WATCHES = {
+    "one key": ("w1", ["put w1 1", "put w2 1", "del w1"]),
+    "a prefix": ("w --prefix", ["put w1 1", "put w2 1", "del --prefix w"]),
+    "previous values": ("w --prefix --prev-kv", ["put w1 1", "put w1 2", "del w1"]),
+    "from a revision": ("w --prefix --rev=8", ["put w1 9"]),
+    "as JSON": ("w1 -w json", ["put w1 10"]),
+}
+
+
+@pytest.mark.parametrize("name", WATCHES)
+async def test_same_watch(both: tuple[Etcdctl, Etcdctl], name: str) -> None:
+    mine, theirs = await asyncio.gather(*(_watched(each, *WATCHES[name]) for each in both))
+    assert mine == theirs
+    assert mine
+
+
+async def test_watch_interactively(both: tuple[Etcdctl, Etcdctl]) -> None:
+    """Many watches on one stream, and progress requests."""
+
+    async def session(etcdctl: Etcdctl) -> str:
+        watch = await etcdctl.start("watch", "-i")
+        assert watch.stdin is not None
+        watch.stdin.write(b"watch i1\nwatch i2\nwatch --prefix i\n")
+        await asyncio.sleep(1.0)
+        await etcdctl.run("put i1 1")
+        await etcdctl.run("put i2 1")
+        watch.stdin.write(b"progress\n")
+        await asyncio.sleep(1.0)
+        kill(watch)
+        assert watch.stdout is not None
+        lines = (await watch.stdout.read()).decode().splitlines()
+        await watch.wait()
+        return "\n".join(sorted(lines))
+
+    mine, theirs = await asyncio.gather(*(session(each) for each in both))
+    assert masked(mine) == masked(theirs)
+
+
+async def test_lease_from_grant_to_revoke(both: tuple[Etcdctl, Etcdctl]) -> None:
+    async def session(etcdctl: Etcdctl) -> list[str]:
+        grant = await etcdctl.start("lease", "grant", "100")
+        id = (await grant.communicate())[0].decode().split()[1]
+        commands = (
+            f"put leased v --lease={id}",
+            f"lease timetolive {id} --keys",
+            f"lease keep-alive --once {id}",
+            "put leased v2 --ignore-lease",
+            f"lease revoke {id}",
+            "get leased",
+        )
+        return [await etcdctl.run(command) for command in commands]
+
+    mine, theirs = await asyncio.gather(*(session(each) for each in both))
+    assert mine == theirs
+
+
+async def test_lock_and_elect(both: tuple[Etcdctl, Etcdctl]) -> None:
+    async def session(etcdctl: Etcdctl) -> list[str]:
+        assert (await etcdctl.run("lock l echo held")) == "held\n"
+        holder = await etcdctl.start("elect", "e", "first")
+        assert holder.stdout is not None
+        first = await holder.stdout.readline() + await holder.stdout.readline()
+        contender = await etcdctl.start("elect", "e", "second")
+        holder.terminate()  # it resigns
+        await holder.wait()
+        assert contender.stdout is not None
+        second = await contender.stdout.readline() + await contender.stdout.readline()
+        contender.terminate()
+        await contender.wait()
+        return [masked(first.decode()), masked(second.decode())]
+
+    async with asyncio.timeout(COMMAND_TIMEOUT_S):
+        mine, theirs = await asyncio.gather(*(session(each) for each in both))
+    assert mine == theirs == ["e/<id>\nfirst\n", "e/<id>\nsecond\n"]
+
+
+async def test_make_mirror(both: tuple[Etcdctl, Etcdctl]) -> None:
+    """From a real etcd into Balsa: what is there, and what is put later."""
+    mine, theirs = both
+    await theirs.run("put m/old 1")
+    tls = mine.tls
+    flags = (
+        f"--dest-cacert={tls.ca}",
+        f"--dest-cert={tls.directory / 'client.crt'}",
+        f"--dest-key={tls.directory / 'client.key'}",
+    )
+    mirror = await theirs.start("make-mirror", "--prefix=m/", *flags, mine.url)
+    try:
+        await eventually(lambda: _shows(mine, "get m/old --print-value-only", "1\n"))
+        await theirs.run("put m/new 2")
+        await eventually(lambda: _shows(mine, "get m/new --print-value-only", "2\n"))
+        await theirs.run("del m/old")
+        await eventually(lambda: _shows(mine, "get m/old --print-value-only", ""))
+    finally:
+        kill(mirror)
+        await mirror.wait()
+
+
+async def _shows(etcdctl: Etcdctl, command: str, output: str) -> bool:
+    return await etcdctl.run(command) == output
+
+
+async def test_snapshot_save(balsa: BalsaCluster, tmp_path: Path) -> None:
+    etcdctl = Etcdctl(balsa.urls[0], balsa.tls)
+    target = tmp_path / "snapshot"
+    assert f"Snapshot saved at {target}" in await etcdctl.run(f"snapshot save {target}")
+    assert target.stat().st_size % 512 == 32  # etcdctl has found the checksum
+
+
+async def test_a_request_beyond_the_limit(both: tuple[Etcdctl, Etcdctl]) -> None:
+    text = "x" * (1536 * 1024 + 1000)
+    mine, theirs = await asyncio.gather(*(each.run("put large", text) for each in both))
+    assert mine == theirs == "Error: etcdserver: request is too large\n(exit code 1)\n"
