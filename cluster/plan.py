@@ -139,6 +139,9 @@ def _loop(spec: ClusterSpec, home: Home, name: str, component: str) -> Process:
     if component == "controller-manager":
         argv += [
             f"--root-ca-file={pki}/ca.crt",
+            f"--cluster-signing-cert-file={pki}/ca.crt",
+            f"--cluster-signing-key-file={pki}/ca.key",
+            f"--service-account-private-key-file={pki}/sa.key",
             f"--service-cluster-ip-range={spec.service_cidr}",
             f"--cluster-cidr={spec.cluster_cidr}",
         ]

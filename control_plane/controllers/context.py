@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from certs.ca import CertificateAuthority
 from control_plane.api.meta import Object
 from control_plane.client.client import Client
 from control_plane.client.informer import InformerFactory
@@ -31,6 +34,9 @@ class Options:
     terminated_pod_gc_threshold: int = 12500
     allocate_node_cidrs: bool = False
     node_cidr_mask_size: int = 0  # 0: 24 for IPv4, 64 for IPv6
+    signing_authority: CertificateAuthority | None = None
+    signing_duration_s: float = 365 * 24 * 3600.0
+    service_account_key: EllipticCurvePrivateKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

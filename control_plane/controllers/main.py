@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from certs.ca import CertificateAuthority
 from certs.errors import CertsError
 from certs.kubeconfig import KubeConfig
+from certs.serviceaccount import load_private_key
 from control_plane.client.client import Client
 from control_plane.client.errors import LeadershipLost
 from control_plane.client.events import EventRecorder
@@ -60,6 +62,14 @@ def _parser() -> Parser:
     parser.add_argument(
         "--node-cidr-mask-size", type=int, default=0, metavar="N", help="0: 24, or 64 for IPv6"
     )
+    for flag in ("--cluster-signing-cert-file", "--cluster-signing-key-file"):
+        parser.add_argument(flag, default="", metavar="FILE", help="the authority that signs requests")
+    parser.add_argument(
+        "--cluster-signing-duration", type=parse_duration, default="8760h", metavar="DURATION"
+    )
+    parser.add_argument(
+        "--service-account-private-key-file", default="", metavar="FILE", help="signs the tokens of Secrets"
+    )
     parser.add_argument("--node-monitor-period", type=parse_duration, default="1s", metavar="DURATION")
     parser.add_argument("--node-monitor-grace-period", type=parse_duration, default="40s", metavar="DURATION")
     parser.add_argument("--terminated-pod-gc-threshold", type=int, default=12500, metavar="N")
@@ -109,6 +119,7 @@ async def _lead(manager: Manager, elector: LeaderElector | None, lifecycle: Life
 
 
 def _options(args: argparse.Namespace) -> Options:
+    key_file = args.service_account_private_key_file
     return Options(
         root_ca_pem=Path(args.root_ca_file).read_text() if args.root_ca_file else "",
         cluster_cidr=args.cluster_cidr,
@@ -118,7 +129,15 @@ def _options(args: argparse.Namespace) -> Options:
         terminated_pod_gc_threshold=args.terminated_pod_gc_threshold,
         allocate_node_cidrs=args.allocate_node_cidrs,
         node_cidr_mask_size=args.node_cidr_mask_size,
+        signing_authority=_signing_authority(args),
+        signing_duration_s=args.cluster_signing_duration,
+        service_account_key=load_private_key(Path(key_file)) if key_file else None,
     )
+
+
+def _signing_authority(args: argparse.Namespace) -> CertificateAuthority | None:
+    cert, key = args.cluster_signing_cert_file, args.cluster_signing_key_file
+    return CertificateAuthority.load(Path(cert), Path(key)) if cert and key else None
 
 
 class Manager:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from control_plane.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
+from control_plane.controllers.certificates import (
+    CertificateApprover,
+    CertificateCleaner,
+    CertificateSigner,
+)
 from control_plane.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from control_plane.controllers.controller import Controller
 from control_plane.controllers.cronjob import CronJobController
@@ -22,6 +28,7 @@ from control_plane.controllers.resource_quota import ResourceQuotaController
 from control_plane.controllers.root_ca import RootCAPublisher
 from control_plane.controllers.service_cidr import ServiceCIDRController
 from control_plane.controllers.serviceaccount import ServiceAccountController
+from control_plane.controllers.serviceaccount_token import ServiceAccountTokenController
 from control_plane.controllers.statefulset import StatefulSetController
 from control_plane.controllers.taint_eviction import TaintEvictionController
 from control_plane.controllers.ttl import TTLController
@@ -64,6 +71,12 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EphemeralVolumeController,
     ClaimProtectionController,
     VolumeProtectionController,
+    CertificateApprover,
+    CertificateSigner,
+    CertificateCleaner,
+    BootstrapSigner,
+    TokenCleaner,
+    ServiceAccountTokenController,
 )
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.e2e.conftest import until
 from tests.kubectl import Kubectl
@@ -167,3 +174,47 @@ def test_endpoints_written_by_hand_are_mirrored(newest: Kubectl) -> None:
     assert slice_["endpoints"][0]["addresses"] == ["192.0.2.7"]
     newest("delete", "service", "outside")
     until("it is gone", lambda: not names(newest, "endpointslices", *of_service))
+
+
+def certificate_request(name: str, user: str) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    content = base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()
+    spec = {
+        "signerName": "kubernetes.io/kube-apiserver-client",
+        "request": content,
+        "usages": ["digital signature", "client auth"],
+    }
+    metadata = {"name": name}
+    kind = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
+    return json.dumps({**kind, "metadata": metadata, "spec": spec})
+
+
+def test_an_approved_certificate_request_is_signed(newest: Kubectl) -> None:
+    name = f"jane-{newest.namespace}"
+    newest("create", "-f", "-", input=certificate_request(name, "jane"))
+    newest("certificate", "approve", name)
+    signed = until(
+        "a certificate", lambda: newest.json("get", "csr", name).get("status", {}).get("certificate")
+    )
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(signed))
+    assert certificate.subject.rfc4514_string() == "CN=jane"
+    assert "Approved,Issued" in newest("get", "csr", name)
+    newest("delete", "csr", name)
+
+
+ROBOT = """
+apiVersion: v1
+kind: Secret
+metadata: {name: robot, annotations: {kubernetes.io/service-account.name: default}}
+type: kubernetes.io/service-account-token
+"""
+
+
+def test_a_secret_gets_the_token_of_its_service_account(newest: Kubectl) -> None:
+    newest("apply", "-f", "-", input=ROBOT)
+    token = until("a token", lambda: newest.json("get", "secret", "robot").get("data", {}).get("token"))
+    claims = base64.b64decode(token).decode().split(".")[1]
+    subject = json.loads(base64.urlsafe_b64decode(claims + "=="))["sub"]
+    assert subject == f"system:serviceaccount:{newest.namespace}:default"
