@@ -105,9 +105,11 @@ class Discovery:
         return self._render(("apis",), lambda: api_groups(self._registry, self.other_groups))
 
     def group(self, group: str) -> Rendered | None:
-        if group not in self._registry.groups():
+        other = next((each for each in self.other_groups if each["name"] == group), None)
+        if group not in self._registry.groups() and other is None:
             return None
-        return self._render(("group", group), lambda: api_group(self._registry, group) or {})
+        of_another = {"kind": "APIGroup", "apiVersion": "v1", **(other or {})}
+        return self._render(("group", group), lambda: api_group(self._registry, group) or of_another)
 
     def resources(self, group: str, version: str) -> Rendered | None:
         if not self._registry.has_group_version(group, version):

@@ -47,6 +47,8 @@ class Config:
     shutdown_delay_s: float = 0.0
     requestheader: dict[str, str] = field(default_factory=dict)
     egress_network_namespace: str = ""
+    proxy_client_cert_file: Path | None = None
+    proxy_client_key_file: Path | None = None
 
 
 def parser() -> Parser:
@@ -193,6 +195,8 @@ def config(args: argparse.Namespace) -> Config:
         shutdown_delay_s=args.shutdown_delay_duration,
         requestheader=_requestheader(args),
         egress_network_namespace=args.egress_network_namespace,
+        proxy_client_cert_file=args.proxy_client_cert_file,
+        proxy_client_key_file=args.proxy_client_key_file,
     )
 
 

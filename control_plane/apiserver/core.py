@@ -13,7 +13,7 @@ from control_plane.apiserver.authn.interface import TokenAuthenticator
 from control_plane.apiserver.authn.user import UserInfo
 from control_plane.apiserver.authz.interface import Authorizer
 from control_plane.apiserver.kubelet import KubeletClient
-from control_plane.apiserver.messages import Request
+from control_plane.apiserver.messages import Request, Response
 from control_plane.apiserver.routes import RequestInfo
 from control_plane.apiserver.services.allocator import ServiceAllocator
 from control_plane.apiserver.storage.objects import Objects
@@ -28,6 +28,11 @@ class Admission(Protocol):
     async def mutate(self, request: AdmissionRequest) -> None: ...
 
     async def validate(self, request: AdmissionRequest) -> None: ...
+
+
+class Aggregation(Protocol):
+    async def serve(self, request: Request, group: str, version: str, user: UserInfo) -> Response | None:
+        """The answer of another server, where the group version is its own."""
 
 
 class RulesOf(Protocol):
@@ -65,6 +70,7 @@ class Core:
     new_uid: Callable[[], str]
     stopping: asyncio.Event
     custom: CustomResources | None = None
+    aggregator: Aggregation | None = None
 
     def cache(self, resource: Resource) -> ResourceCache:
         return self.feed.cache(resource.storage_group, resource.resource)

@@ -42,6 +42,7 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         asyncio.create_task(server.core.feed.run()),
         asyncio.create_task(_bootstrap(server)),
         asyncio.create_task(server.custom.run()),
+        asyncio.create_task(server.aggregation.run()),
         *(asyncio.create_task(reloader.run()) for reloader in server.reloaders),
     ]
     try:
@@ -53,6 +54,7 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.core.kubelet.close()
         await server.webhooks.close()
+        await server.aggregation.close()
         await server.client.close()
 
 

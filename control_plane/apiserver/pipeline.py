@@ -27,7 +27,7 @@ from control_plane.apiserver.limits import Limits
 from control_plane.apiserver.messages import JSON, MAX_BODY_SIZE_BYTES, BodyTooLarge, Request, Response
 from control_plane.apiserver.negotiation import GZIP_THRESHOLD_BYTES, accepts_gzip, gzip
 from control_plane.apiserver.router import resource_handler
-from control_plane.apiserver.routes import RequestInfo, request_info
+from control_plane.apiserver.routes import RequestInfo, group_version_of, request_info
 from control_plane.apiserver.storage.codec import Undecodable
 from store.client.errors import (
     FutureRevision,
@@ -131,6 +131,10 @@ class Pipeline:
             raise forbidden_error(attributes, reason)
 
     async def _handle(self, request: Request, info: RequestInfo, user: UserInfo) -> Response:
+        if self._core.aggregator is not None and (place := group_version_of(request.path)):
+            answer = await self._core.aggregator.serve(request, *place, user)
+            if answer is not None:
+                return answer
         if not info.is_resource:
             return await self._paths(request, info, user)
         resource = self._core.registry.get(info.group, info.version, info.resource)

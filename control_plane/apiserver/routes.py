@@ -63,6 +63,12 @@ def request_info(method: str, path: str, query: Query) -> RequestInfo:
     return _resource_info(method, path, query, group, rest[0], rest[1:])
 
 
+def group_version_of(path: str) -> tuple[str, str] | None:
+    """The group and version that a path of a named group is about."""
+    parts = path.split("/", 4)
+    return (parts[2], parts[3]) if len(parts) > 3 and parts[1] == "apis" and parts[3] else None
+
+
 def _resource_info(
     method: str, path: str, query: Query, group: str, version: str, rest: list[str]
 ) -> RequestInfo:

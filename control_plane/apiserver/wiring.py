@@ -20,6 +20,7 @@ from control_plane.apiserver import bootstrap
 from control_plane.apiserver.admission.chain import AdmissionChain, UnknownPlugin, build_admission
 from control_plane.apiserver.admission.plugin import Dependencies
 from control_plane.apiserver.admission.webhooks.client import WebhookClient
+from control_plane.apiserver.aggregator.parts import Aggregator, aggregator
 from control_plane.apiserver.authn import oidc_discovery
 from control_plane.apiserver.authn.build import Authentication, build_authenticator
 from control_plane.apiserver.authz.build import UnknownMode, build_authorizer
@@ -59,6 +60,7 @@ class Server:
     tls_context: ssl.SSLContext
     reloaders: list[tls.Reloader]
     custom: CustomResources
+    aggregation: Aggregator
 
 
 def build(config: Config) -> Server:
@@ -101,11 +103,14 @@ def build(config: Config) -> Server:
     webhooks = WebhookClient(egress)
     core.admission = _admission(config, core, reader, authorization.escalation, webhooks)
     kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port, new_uid())
-    hooks = PostStartHooks(_hooks(config, kubernetes_service))
-    live, ready = _checks(core, hooks)
     custom = custom_resources(core)
-    openapi = lru_cache(maxsize=1)(lambda: OpenAPI(custom.documents))
-    documents = Documents(Discovery(registry), openapi, live, ready, _issuer(authentication))
+    discovery = Discovery(registry)
+    proxy_cert, proxy_key = config.proxy_client_cert_file, config.proxy_client_key_file
+    aggregation = aggregator(core, discovery, custom.documents, egress, proxy_cert, proxy_key)
+    hooks = PostStartHooks(_hooks(config, kubernetes_service, aggregation))
+    live, ready = _checks(core, hooks)
+    openapi = lru_cache(maxsize=1)(lambda: OpenAPI(aggregation.openapi))
+    documents = Documents(discovery, openapi, live, ready, _issuer(authentication))
     limits = Limits(config.max_reads, config.max_writes)
     pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits)
     tls_context = _tls_context(config)
@@ -116,7 +121,18 @@ def build(config: Config) -> Server:
     if kubelet_tls is not None and config.kubelet_cert_file is not None:
         key_file = config.kubelet_key_file or config.kubelet_cert_file
         reloaders.append(tls.Reloader(kubelet_tls, config.kubelet_cert_file, key_file))
-    return Server(core, client, pipeline, hooks, kubernetes_service, webhooks, tls_context, reloaders, custom)
+    return Server(
+        core,
+        client,
+        pipeline,
+        hooks,
+        kubernetes_service,
+        webhooks,
+        tls_context,
+        reloaders,
+        custom,
+        aggregation,
+    )
 
 
 def new_uid() -> str:
@@ -146,7 +162,9 @@ def _kubelet_context(config: Config) -> ssl.SSLContext | None:
     return tls.client_context(config.kubelet_ca_file, config.kubelet_cert_file, config.kubelet_key_file)
 
 
-def _hooks(config: Config, kubernetes_service: KubernetesService) -> Mapping[str, bootstrap.Hook]:
+def _hooks(
+    config: Config, kubernetes_service: KubernetesService, aggregation: Aggregator
+) -> Mapping[str, bootstrap.Hook]:
     """Every post-start hook of the server."""
     client_ca = config.authentication.client_ca_file
     client_ca_pem = client_ca.read_text() if client_ca is not None else ""
@@ -155,6 +173,7 @@ def _hooks(config: Config, kubernetes_service: KubernetesService) -> Mapping[str
         "bootstrap-controller": kubernetes_service.hook,
         "scheduling/bootstrap-system-priority-classes": bootstrap.priority_classes,
         "rbac/bootstrap-roles": bootstrap.default_roles,
+        "apiservice-registration-controller": aggregation.controller.register,
         "storage/default-storage-class": bootstrap.default_storage_class,
         "start-cluster-authentication-info-controller": bootstrap.authentication_config(
             client_ca_pem, config.requestheader

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from control_plane.api import meta
 from control_plane.api.strategy import service
 from control_plane.api.strategy.qos import qos_class
 
@@ -241,7 +242,22 @@ def _update_definition(new: Object, old: Object) -> None:
     status["storedVersions"] = stored
 
 
+def _create_api_service(api_service: Object) -> None:
+    """What is served here is available from the start; of what others serve, the checks will tell."""
+    if (api_service.get("spec") or {}).get("service"):
+        return
+    condition = {
+        "type": "Available",
+        "status": "True",
+        "lastTransitionTime": meta.now_rfc3339(),
+        "reason": "Local",
+        "message": "Local APIServices are always available",
+    }
+    api_service["status"] = {"conditions": [condition]}
+
+
 HOOKS: Mapping[str, Hooks] = {
+    "apiservices.apiregistration.k8s.io": Hooks(create=_create_api_service),
     "pods": Hooks(
         create=_create_pod,
         status_update=_update_pod_status,

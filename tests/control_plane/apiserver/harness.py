@@ -139,6 +139,8 @@ class Harness:
             f"--kubelet-client-certificate={pki}/kubelet-client.crt",
             f"--kubelet-client-key={pki}/kubelet-client.key",
             f"--kubelet-certificate-authority={pki}/ca.crt",
+            f"--proxy-client-cert-file={pki}/front-proxy-client.crt",
+            f"--proxy-client-key-file={pki}/front-proxy-client.key",
             "--enable-bootstrap-token-auth",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
@@ -266,6 +268,9 @@ class Harness:
             authority.write(pki / f"{name}.crt", pki / f"{name}.key")
         store.issue_peer("store-1", LOOPBACK).write(pki / "store.crt", pki / "store.key")
         store.issue_client("root").write(pki / "store-client.crt", pki / "store-client.key")
+        proxy.issue_client("front-proxy-client").write(
+            pki / "front-proxy-client.crt", pki / "front-proxy-client.key"
+        )
         names = (*LOOPBACK, "kubernetes.default.svc", "10.96.0.1")
         cluster.issue_server("kube-apiserver", names).write(pki / "apiserver.crt", pki / "apiserver.key")
         cluster.issue_client("kube-apiserver-kubelet-client", ["system:masters"]).write(
