@@ -17,6 +17,7 @@ from control_plane.apiserver.messages import Request, Response
 from control_plane.apiserver.routes import RequestInfo
 from control_plane.apiserver.services.allocator import ServiceAllocator
 from control_plane.apiserver.storage.objects import Objects
+from control_plane.apiserver.tunnels import Tunnels
 from control_plane.apiserver.watch_cache.cache import ResourceCache
 from control_plane.apiserver.watch_cache.feed import Feed
 from control_plane.apiserver.watch_cache.freshness import Freshness
@@ -69,6 +70,7 @@ class Core:
     monotonic: Callable[[], float]
     new_uid: Callable[[], str]
     stopping: asyncio.Event
+    tunnels: Tunnels = field(default_factory=Tunnels)
     custom: CustomResources | None = None
     aggregator: Aggregation | None = None
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 
 from control_plane.api import errors
 from control_plane.apiserver.messages import Write
+from control_plane.client.streams.duplex import Duplex, SocketDuplex
 
 DEFAULT_ADDRESS_TYPES = ("ExternalIP", "InternalIP", "Hostname")
 DEFAULT_PORT = 10250
@@ -50,6 +52,17 @@ class KubeletClient:
         name = node["metadata"]["name"]
         raise errors.internal(f"no preferred addresses found; known addresses: {addresses} (node {name})")
 
+    async def dial(self, node: Object) -> tuple[Duplex, str]:
+        """A connection of our own to the node's kubelet API, and the host and port it has. Raises StatusError."""
+        context = self._tls()
+        url = urlsplit(self.base_url(node))
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(url.hostname, url.port, ssl=context)
+        except (OSError, TimeoutError) as error:
+            raise errors.internal(f"error dialing backend: {error or 'i/o timeout'}") from error
+        return SocketDuplex(reader, writer), url.netloc
+
     async def open(
         self, node: Object, path: Sequence[str], query: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
@@ -57,18 +70,22 @@ class KubeletClient:
         url = f"{self.base_url(node)}/{'/'.join(quote(part, safe='') for part in path)}"
         if query:
             url += f"?{urlencode(query)}"
-        if self._context is None:
-            raise errors.internal(
-                "no client certificate for kubelets is configured (--kubelet-client-certificate)"
-            )
+        context = self._tls()
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
-            connector = aiohttp.TCPConnector(ssl=self._context, limit=0, keepalive_timeout=15)
+            connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=15)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
         try:
             return await self._session.get(url)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise errors.internal(f"Get {errors.quote(url)}: {error}") from error
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            raise errors.internal(
+                "no client certificate for kubelets is configured (--kubelet-client-certificate)"
+            )
+        return self._context
 
 
 async def copy(response: aiohttp.ClientResponse, write: Write) -> None:

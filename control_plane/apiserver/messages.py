@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from control_plane.client.streams.duplex import Duplex
+
 MAX_BODY_SIZE_BYTES = 3 * 1024 * 1024  # kube-apiserver's limit for a resource request
 MAX_QUERY_FIELDS = 1000
 
@@ -24,6 +26,7 @@ TEXT = "text/plain; charset=utf-8"
 Query = Mapping[str, list[str]]
 Write = Callable[[bytes], Awaitable[None]]
 Stream = Callable[[Write], Awaitable[None]]
+Upgrade = Callable[[Duplex], Awaitable[None]]
 
 
 class BodyTooLarge(Exception):
@@ -79,6 +82,7 @@ class Response:
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
     stream: Stream | None = None
+    upgrade: Upgrade | None = None
     warnings: list[str] = field(default_factory=list)
 
 

@@ -7,6 +7,7 @@ A client that hangs up cancels its handler: a watch ends, a write that has reach
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from control_plane.api import errors
 from control_plane.apiserver.messages import JSON, BodyTooLarge, Connection, Request, Response
+from control_plane.client.streams.takeover import Taken, TakenConnection
 from store.component import logs
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -126,6 +128,10 @@ class HTTPServer:
         return await self._send(request, response)
 
     async def _send(self, request: web.BaseRequest, response: Response) -> web.StreamResponse:
+        if response.upgrade is not None:
+            with contextlib.suppress(ConnectionError):  # the client went away
+                await response.upgrade(TakenConnection(request))
+            return Taken()
         headers = {"Content-Type": response.content_type, **response.headers}
         if self._draining:
             headers["Connection"] = "close"

@@ -93,7 +93,7 @@ class Agent:
         )  # fmt: skip
         self._proxy = self._make_proxy()
         self._static = self._make_static()
-        self._server = KubeletServer(name, self._parts, self._manager, client.clock, self._unhealthy)
+        self._server = KubeletServer(name, self._parts, self._manager, network, client.clock, self._unhealthy)
 
     async def start(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         """Returns when the node is registered and its pods are taken."""

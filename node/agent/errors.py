@@ -5,6 +5,7 @@ AgentError
 ├── VolumeError        a volume cannot be set up now; it is tried again (event FailedMount)
 ├── HookError          a lifecycle hook failed
 ├── LogError           the log asked for is not there
+├── BadOptions         a request for a stream asks for what cannot be (streaming/command.py)
 └── Rejected           the node does not take the pod; it fails with `reason`
 """
 

@@ -2,9 +2,10 @@
 
     /healthz  /metrics  /metrics/resource  /pods  /stats/summary
     /containerLogs/{namespace}/{pod}/{container}
+    /exec  /attach  /portForward            see streaming/
 
 A caller must show a certificate of the cluster's CA; all but /healthz is for group system:masters and for the
-apiserver's own kubelet client. exec, attach and port-forward are not served yet and answer 501.
+apiserver's own kubelet client.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from node.agent.log_request import LogOptions
 from node.agent.manager import PodManager
 from node.agent.parts import Parts
 from node.agent.pod_spec import find_container
+from node.agent.streaming.server import StreamingServer
+from node.network.interface import Network
 from node.runtime.interface import ContainerState, ContainerStatus, NotFound
 
 ADMIN_GROUP = "system:masters"
 API_CLIENT = "kube-apiserver-kubelet-client"
-TUNNELS = ("exec", "attach", "portForward", "run")
 CLOSE_TIMEOUT_S = 1.0
 
 Check = Callable[[], str | None]
@@ -38,11 +40,18 @@ Check = Callable[[], str | None]
 
 class KubeletServer:
     def __init__(
-        self, node_name: str, parts: Parts, manager: PodManager, clock: Clock, healthy: Check
+        self,
+        node_name: str,
+        parts: Parts,
+        manager: PodManager,
+        network: Network,
+        clock: Clock,
+        healthy: Check,
     ) -> None:
         self._node_name = node_name
         self._parts = parts
         self._manager = manager
+        self._network = network
         self._clock = clock
         self._healthy = healthy
         self._rates = stats.Rates()
@@ -57,8 +66,7 @@ class KubeletServer:
         app.router.add_get("/pods", self._pods)
         app.router.add_get("/stats/summary", self._summary)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
-        for tunnel in TUNNELS:
-            app.router.add_route("*", f"/{tunnel}/{{tail:.*}}", _not_implemented)
+        StreamingServer(self._manager, self._parts.runtime, self._network).add_to(app)
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_TIMEOUT_S
         )
@@ -181,11 +189,6 @@ def _caller(request: web.Request) -> tuple[str, list[str]]:
     subject = [pair for part in certificate.get("subject", ()) for pair in part]
     names = [value for key, value in subject if key == "commonName"]
     return (names[0] if names else ""), [value for key, value in subject if key == "organizationName"]
-
-
-async def _not_implemented(request: web.Request) -> web.Response:
-    what = request.path.split("/")[1]
-    return web.Response(status=501, text=f"{what} is not implemented by this node agent yet\n")
 
 
 def _json(body: Any) -> web.Response:

@@ -46,5 +46,9 @@ class Network(Protocol):
     ) -> socket.socket:
         """A connected, non-blocking socket whose origin is the node's side. Raises OSError."""
 
+    async def connect_pod(self, sandbox_id: str, port: int, timeout_s: float = 5.0) -> socket.socket:
+        """A connected, non-blocking TCP socket to a port of the pod, as from inside it: what listens on the pod's
+        localhost only is reached too, where it has one. Raises OSError."""
+
     async def accept_local(self, cidr: str) -> None:
         """Make every address of `cidr` local to the node, so that `listen` can take service addresses."""

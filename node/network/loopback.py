@@ -8,6 +8,7 @@ with SO_REUSEPORT: the kernel hands each connection to one of them.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import json
 import socket
@@ -83,6 +84,13 @@ class LoopbackNetwork:
         made = socket.socket(socket.AF_INET, kind)
         made.setblocking(False)
         return await finish_connect(made, to_loopback(address), port, source, timeout_s)
+
+    async def connect_pod(self, sandbox_id: str, port: int, timeout_s: float = 5.0) -> socket.socket:
+        """At the pod's address only: 127.0.0.1 is the host's."""
+        address = self._addresses.get(sandbox_id)
+        if address is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the pod has no network")
+        return await self.connect(address, port, socket.SOCK_STREAM, timeout_s=timeout_s)
 
     async def accept_local(self, cidr: str) -> None:
         """127/8 is local as it is."""

@@ -7,9 +7,11 @@ namespace), so an agent that starts anew finds them, and all of it ends with the
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import ipaddress
 import socket
+from functools import partial
 from pathlib import Path
 
 from node.network import links
@@ -102,6 +104,21 @@ class NetnsNetwork:
     ) -> socket.socket:
         made = await self._visitor.run_in(self._node_path, lambda: unbound_socket(address, kind))
         return await finish_connect(made, address, port, source, timeout_s)
+
+    async def connect_pod(self, sandbox_id: str, port: int, timeout_s: float = 5.0) -> socket.socket:
+        pod = self._pods.get(sandbox_id)
+        if pod is None or pod.netns_path is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the pod has no network")
+        path = pod.netns_path
+        refused: OSError | None = None
+        for address in ("127.0.0.1", "::1", *pod.ips):
+            made = await self._visitor.run_in(path, partial(unbound_socket, address, socket.SOCK_STREAM))
+            try:
+                return await finish_connect(made, address, port, "", timeout_s)
+            except OSError as error:
+                refused = refused or error
+        assert refused is not None
+        raise refused
 
     async def accept_local(self, cidr: str) -> None:
         await self._visitor.run_in(self._node_path, lambda: links.make_local(cidr))

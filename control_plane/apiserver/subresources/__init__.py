@@ -20,6 +20,7 @@ from control_plane.apiserver.subresources import (
 
 Handler = Callable[[Context], Awaitable[Response]]
 
+_CONNECT = {"get": tunnels.connect, "create": tunnels.connect}
 _PART = {"get": part.get, "update": part.update, "patch": part.patch}
 
 _HANDLERS: Mapping[str, Mapping[str, Handler]] = {
@@ -33,14 +34,15 @@ _HANDLERS: Mapping[str, Mapping[str, Handler]] = {
     "eviction": {"create": eviction.create},
     "token": {"create": token.create},
     "log": {"get": log.get},
+    "exec": _CONNECT,
+    "attach": _CONNECT,
+    "portforward": _CONNECT,
 }
 
 
 def handler(ctx: Context) -> Handler:
     """Raises StatusError MethodNotAllowed."""
     info = ctx.info
-    if info.subresource in tunnels.NAMES:
-        return tunnels.refuse
     found = _HANDLERS.get(info.subresource, {}).get(info.verb)
     if found is None or not info.name:
         raise errors.method_not_allowed()
