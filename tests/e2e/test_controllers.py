@@ -218,3 +218,51 @@ def test_a_secret_gets_the_token_of_its_service_account(newest: Kubectl) -> None
     claims = base64.b64decode(token).decode().split(".")[1]
     subject = json.loads(base64.urlsafe_b64decode(claims + "=="))["sub"]
     assert subject == f"system:serviceaccount:{newest.namespace}:default"
+
+
+PER_INDEX = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: indexed}
+spec:
+  completions: 3
+  parallelism: 3
+  completionMode: Indexed
+  backoffLimitPerIndex: 0
+  maxFailedIndexes: 2
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: c, image: x, command: [sh, -c, "test $JOB_COMPLETION_INDEX != 1"]}]
+"""
+
+
+def test_an_index_of_a_job_may_fail_alone(newest: Kubectl) -> None:
+    newest("apply", "-f", "-", input=PER_INDEX)
+    newest("wait", "--for=condition=Failed", "job/indexed", "--timeout=30s")
+    status = newest.json("get", "job", "indexed")["status"]
+    assert (status["completedIndexes"], status["failedIndexes"]) == ("0,2", "1")
+    assert status["conditions"][-1]["reason"] == "FailedIndexes"
+
+
+FAIL_FAST = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: fast}
+spec:
+  backoffLimit: 6
+  podFailurePolicy:
+    rules: [{action: FailJob, onExitCodes: {operator: In, values: [42]}}]
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: c, image: x, command: [sh, -c, "exit 42"]}]
+"""
+
+
+def test_a_job_fails_at_once_if_its_policy_says_so(newest: Kubectl) -> None:
+    newest("apply", "-f", "-", input=FAIL_FAST)
+    newest("wait", "--for=condition=Failed", "job/fast", "--timeout=30s")
+    condition = newest.json("get", "job", "fast")["status"]["conditions"][-1]
+    assert condition["reason"] == "PodFailurePolicy"
+    assert "failed with exit code 42 matching FailJob rule at index 0" in condition["message"]

@@ -14,8 +14,11 @@ from control_plane.controllers import batch, ownership, pods
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
 from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
+from control_plane.controllers.job import counting, per_index, status
 from control_plane.controllers.job import plan as planning
-from control_plane.controllers.job.plan import FINALIZER, INDEX, Counted, Plan
+from control_plane.controllers.job.counting import FINALIZER, Counted
+from control_plane.controllers.job.per_index import INDEX
+from control_plane.controllers.job.plan import Plan
 
 MANAGED_BY = "kubernetes.io/job-controller"
 
@@ -45,23 +48,23 @@ class JobController(Controller):
         if planning.is_over(job):
             await self._release(pod for pod in owned if pods.is_finished(pod))
             return None
-        counted = planning.count(job, owned)
+        counted = counting.count(job, owned)
         planned = self._plan(key, job, owned, counted)
-        await self._write_status(job, planning.status(job, owned, counted, planned.over, self.context.now()))
+        await self._write_status(job, status.status(job, owned, counted, planned.over, self.context.now()))
         await self._release(counted.release)
-        await self._carry_out(key, job, planned)
+        await self._carry_out(key, job, owned, planned)
         return planned.wait_s
 
     def _plan(self, key: str, job: Object, owned: Sequence[Object], counted: Counted) -> Plan:
         now = self.context.now()
-        ending = planning.announced(job)
+        ending = status.announced(job)
         if ending is not None:
             return Plan(delete=[pod for pod in owned if pods.is_active(pod)], over=ending)
         if meta.is_deleting(job):
             return Plan()
         if not self.expectations.satisfied(key, owned):
             return Plan(wait_s=LOOK_AGAIN_S)
-        return planning.plan(job, owned, counted, planning.last_failure(owned), now)
+        return planning.plan(job, owned, counted, now)
 
     async def _owned(self, job: Object) -> list[Object]:
         selector = selectors.from_label_selector(job["spec"].get("selector"))
@@ -86,19 +89,20 @@ class JobController(Controller):
             reason = "Suspended" if condition["status"] == "True" else "Resumed"
             self.record(job, NORMAL, reason, condition["message"])
 
-    async def _carry_out(self, key: str, job: Object, planned: Plan) -> None:
-        self.context.now()
+    async def _carry_out(self, key: str, job: Object, owned: Sequence[Object], planned: Plan) -> None:
+        if planned.over is None:
+            await self._release(planned.delete)  # it does not count as a failure that we take a pod away
         await asyncio.gather(*(self._delete(key, job, pod) for pod in planned.delete))
-        creating = planned.create[: batch.BURST]
+        creating = [pod_for(job, index, owned) for index in planned.create[: batch.BURST]]
         _, error = await batch.slow_start(
             len(creating), lambda number: self._create(key, job, creating[number])
         )
         if error is not None:
             raise error
 
-    async def _create(self, key: str, job: Object, index: int | None) -> None:
+    async def _create(self, key: str, job: Object, pod: Object) -> None:
         try:
-            made = await self.client.create(PODS, pod_for(job, index))
+            made = await self.client.create(PODS, pod)
         except StatusError as error:
             self.record(job, WARNING, "FailedCreate", f"Error creating: {error}")
             raise
@@ -139,7 +143,7 @@ class JobController(Controller):
         )
 
 
-def pod_for(job: Object, index: int | None) -> Object:
+def pod_for(job: Object, index: int | None, owned: Sequence[Object] = ()) -> Object:
     """A pod of the job; with an index it has its name, its label and the variable JOB_COMPLETION_INDEX."""
     prefix = meta.name_of(job) if index is None else f"{meta.name_of(job)}-{index}"
     pod = pods.from_template(job["spec"]["template"], job, f"{prefix}-")
@@ -148,6 +152,8 @@ def pod_for(job: Object, index: int | None) -> Object:
         return pod
     meta.set_annotation(pod, INDEX, str(index))
     meta.set_label(pod, INDEX, str(index))
+    for key, count in per_index.next_annotations(job, index, owned).items():
+        meta.set_annotation(pod, key, count)
     pod["spec"].setdefault("hostname", prefix)
     source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
     for container in (*pod["spec"].get("initContainers", ()), *pod["spec"].get("containers", ())):

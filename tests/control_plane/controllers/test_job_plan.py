@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.controllers.job import indexes, plan
-from tests.control_plane.controllers.objects import NOW, Obj, owner, pod
+from control_plane.controllers.job import counting, indexes, per_index, plan
+from control_plane.controllers.job import status as statuses
+from tests.control_plane.controllers.objects import NOW, Obj, owner, pod, rfc3339
 
 
 def job(status: Obj | None = None, **spec: Any) -> Obj:
@@ -18,8 +19,8 @@ def job(status: Obj | None = None, **spec: Any) -> Obj:
 
 
 def job_pod(name: str, phase: str, index: int | None = None, **more: Any) -> Obj:
-    annotations = {} if index is None else {plan.INDEX: str(index)}
-    return pod(name, phase=phase, finalizers=[plan.FINALIZER], annotations=annotations, **more)
+    annotations = {} if index is None else {per_index.INDEX: str(index)}
+    return pod(name, phase=phase, finalizers=[counting.FINALIZER], annotations=annotations, **more)
 
 
 @given(st.sets(st.integers(0, 60)))
@@ -37,15 +38,15 @@ def test_indexes_are_read_within_the_range(text: str, expected: set[int]) -> Non
 
 def test_a_pod_is_counted_once_over_three_rounds() -> None:
     ended = job_pod("a", "Succeeded")
-    first = plan.count(job(), [ended])
+    first = counting.count(job(), [ended])
     assert (first.succeeded, first.uncounted["succeeded"], first.release) == (0, ["uid-a"], [ended])
-    status = plan.status(job(), [ended], first, None, NOW)
-    second = plan.count(job(status), [ended])  # the finalizer's removal was lost
+    status = statuses.status(job(), [ended], first, None, NOW)
+    second = counting.count(job(status), [ended])  # the finalizer's removal was lost
     assert (second.succeeded, second.uncounted["succeeded"]) == (0, ["uid-a"])
     ended["metadata"]["finalizers"] = []
-    third = plan.count(job(status), [ended])
+    third = counting.count(job(status), [ended])
     assert (third.succeeded, third.uncounted["succeeded"], third.release) == (1, [], [])
-    assert plan.count(job(status), []).succeeded == 1  # or the pod is gone altogether
+    assert counting.count(job(status), []).succeeded == 1  # or the pod is gone altogether
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_pod_is_counted_once_over_three_rounds() -> None:
 )  # fmt: skip
 def test_creates(spec: Obj, owned: list[Obj], expected: list[int | None]) -> None:
     wanted = job(**spec)
-    assert plan.plan(wanted, owned, plan.count(wanted, owned), None, NOW).create == expected
+    assert plan.plan(wanted, owned, counting.count(wanted, owned), NOW).create == expected
 
 
 @pytest.mark.parametrize(
@@ -87,24 +88,148 @@ def test_creates(spec: Obj, owned: list[Obj], expected: list[int | None]) -> Non
 )  # fmt: skip
 def test_ends(spec: Obj, status: Obj, owned: list[Obj], expected: str | None) -> None:
     wanted = job(status, **spec)
-    over = plan.plan(wanted, owned, plan.count(wanted, owned), None, NOW).over
+    over = plan.plan(wanted, owned, counting.count(wanted, owned), NOW).over
     assert (over and over["reason"]) == expected
 
 
 def test_failures_delay_the_next_pod() -> None:
-    wanted = job({"failed": 2})
-    planned = plan.plan(wanted, [], plan.count(wanted, []), NOW - 5, NOW)
+    wanted = job({"failed": 1})
+    ended = job_pod("a", "Failed")
+    ended["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": rfc3339(NOW - 5)}}}]
+    planned = plan.plan(wanted, [ended], counting.count(wanted, [ended]), NOW)
     assert (planned.create, planned.wait_s) == ([], 15.0)
 
 
 def test_the_end_is_announced_before_the_last_pod_has_gone() -> None:
     wanted = job({"succeeded": 4, "startTime": "2023-11-14T22:13:00Z"})
     running = [job_pod("a", "Running")]
-    counted = plan.count(wanted, running)
-    over = plan.plan(wanted, running, counted, None, NOW).over
-    types = [each["type"] for each in plan.status(wanted, running, counted, over, NOW)["conditions"]]
+    counted = counting.count(wanted, running)
+    over = plan.plan(wanted, running, counted, NOW).over
+    types = [each["type"] for each in statuses.status(wanted, running, counted, over, NOW)["conditions"]]
     assert types == ["SuccessCriteriaMet"]
     types = [
-        each["type"] for each in plan.status(wanted, [], plan.count(wanted, []), over, NOW)["conditions"]
+        each["type"]
+        for each in statuses.status(wanted, [], counting.count(wanted, []), over, NOW)["conditions"]
     ]
     assert types == ["SuccessCriteriaMet", "Complete"]
+
+
+def failed_pod(name: str, index: int | None = None, code: int = 1, **more: Any) -> Obj:
+    made = job_pod(name, "Failed", index)
+    made["metadata"]["annotations"].update(more.get("annotations", {}))
+    terminated = {"exitCode": code, "finishedAt": rfc3339(NOW - 1000)}
+    made["status"]["containerStatuses"] = [
+        {"name": "c", "restartCount": 0, "state": {"terminated": terminated}}
+    ]
+    made["status"]["conditions"] = [{"type": each, "status": "True"} for each in more.get("conditions", ())]
+    return made
+
+
+def policy(action: str, *values: int, operator: str = "In", **rule: Any) -> Obj:
+    on_exit = {"onExitCodes": {"operator": operator, "values": list(values)}} if values else {}
+    return {"podFailurePolicy": {"rules": [{"action": action, **on_exit, **rule}]}}
+
+
+DISRUPTED: Obj = {"onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "failed", "over", "counted"),
+    [
+        pytest.param(policy("FailJob", 42), failed_pod("a", code=42), "PodFailurePolicy", 1, id="fail the job"),
+        pytest.param(policy("FailJob", 42), failed_pod("a", code=1), None, 1, id="another code"),
+        pytest.param(
+            policy("FailJob", 42, operator="NotIn"), failed_pod("a"), "PodFailurePolicy", 1, id="not in"
+        ),
+        pytest.param(policy("Ignore", **DISRUPTED), failed_pod("a", conditions=["DisruptionTarget"]), None, 0,
+                     id="ignore"),
+        pytest.param(policy("Ignore", **DISRUPTED), failed_pod("a"), None, 1, id="no such condition"),
+        pytest.param(policy("Count", 1), failed_pod("a"), None, 1, id="count"),
+    ],
+)  # fmt: skip
+def test_pod_failure_policy(spec: Obj, failed: Obj, over: str | None, counted: int) -> None:
+    wanted = job(**spec)
+    found = counting.count(wanted, [failed])
+    assert counting.total(found, "failed") == counted
+    assert found.release == [failed]
+    ended = plan.plan(wanted, [failed], found, NOW).over
+    assert (ended and ended["reason"]) == over
+
+
+def test_the_failure_policys_message_names_pod_code_and_rule() -> None:
+    wanted = job(**policy("FailJob", 42))
+    failed = [failed_pod("a", code=42)]
+    over = plan.plan(wanted, failed, counting.count(wanted, failed), NOW).over
+    text = "Container c for pod default/a failed with exit code 42 matching FailJob rule at index 0"
+    assert over is not None
+    assert over["message"] == text
+
+
+PER_INDEX: Obj = {"completionMode": "Indexed", "backoffLimitPerIndex": 1, "backoffLimit": 2**31 - 1}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "owned", "created", "failed_indexes", "over"),
+    [
+        pytest.param({}, {}, [failed_pod("a", 0)], [0, 1], set(), None, id="once more"),
+        pytest.param(
+            {}, {}, [failed_pod("a", 0, annotations={per_index.FAILURES: "1"})], [1, 2], {0}, None, id="given up"
+        ),
+        pytest.param(
+            policy("FailIndex", 9), {}, [failed_pod("a", 0, code=9)], [1, 2], {0}, None, id="fail the index"
+        ),
+        pytest.param(
+            {}, {"failedIndexes": "0,2", "completedIndexes": "1,3"}, [], [], {0, 2}, "FailedIndexes",
+            id="all have ended",
+        ),
+        pytest.param(
+            {"maxFailedIndexes": 1}, {"failedIndexes": "0,2"}, [], [], {0, 2}, "MaxFailedIndexesExceeded",
+            id="too many",
+        ),
+    ],
+)  # fmt: skip
+def test_limits_per_index(
+    spec: Obj, status: Obj, owned: list[Obj], created: list[int], failed_indexes: set[int], over: str | None
+) -> None:
+    wanted = job(status, **{**PER_INDEX, **spec})
+    counted = counting.count(wanted, owned)
+    planned = plan.plan(wanted, owned, counted, NOW)
+    assert (planned.create, counted.failed_indexes) == (created, failed_indexes)
+    assert (planned.over and planned.over["reason"]) == over
+
+
+def test_a_failed_pod_is_kept_until_its_replacement_carries_its_count_on() -> None:
+    wanted, first = job(**PER_INDEX), failed_pod("a", 0, annotations={per_index.FAILURES: "0"})
+    assert counting.count(wanted, [first]).release == []
+    assert per_index.next_annotations(wanted, 0, [first]) == {per_index.FAILURES: "1"}
+    second = job_pod("b", "Running", 0)
+    second["metadata"]["annotations"][per_index.FAILURES] = "1"
+    assert counting.count(wanted, [first, second]).release == [first]
+
+
+@pytest.mark.parametrize(
+    ("rules", "completed", "expected"),
+    [
+        pytest.param([{"succeededIndexes": "0"}], "0", "Matched rules at index 0", id="the leader"),
+        pytest.param([{"succeededIndexes": "0,2"}], "0", "", id="not all of them"),
+        pytest.param([{"succeededIndexes": "0-2", "succeededCount": 2}], "1-2", "Matched rules at index 0",
+                     id="so many of them"),
+        pytest.param([{"succeededCount": 3}], "0,2", "", id="not enough"),
+        pytest.param([{"succeededIndexes": "3"}, {"succeededCount": 1}], "1", "Matched rules at index 1",
+                     id="the second rule"),
+    ],
+)  # fmt: skip
+def test_success_policy(rules: list[Obj], completed: str, expected: str) -> None:
+    spec = {"completionMode": "Indexed", "successPolicy": {"rules": rules}}
+    wanted = job({"completedIndexes": completed}, **spec)
+    over = plan.plan(wanted, [], counting.count(wanted, []), NOW).over
+    assert (over["message"] if over else "") == expected
+
+
+def test_a_terminating_pod_is_replaced_only_when_it_is_gone_if_the_job_says_so() -> None:
+    owned = [job_pod("a", "Running", deleting=True)]
+    for spec, missing, failed in (({}, 2, 1), ({"podReplacementPolicy": "Failed"}, 1, 0)):
+        wanted = job(**spec)
+        counted = counting.count(wanted, owned)
+        made = plan._keep_going(wanted, owned, [], counted, NOW + 1000).create
+        assert (len(made), counting.total(counted, "failed")) == (missing, failed)
