@@ -14,6 +14,7 @@ from control_plane.api import meta
 from control_plane.client.informer import Informer
 from control_plane.client.types import Obj
 from control_plane.scheduler.cache import Cache
+from control_plane.scheduler.framework.annotations import group_of
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
 from control_plane.scheduler.framework.pod_info import DEFAULT_SCHEDULER_NAME, PodInfo, pod_info
 from control_plane.scheduler.nominator import Nominator
@@ -52,6 +53,8 @@ class Handlers:
             self._queue.happened(ClusterEvent(Kind.ASSIGNED_POD, Action.ADD), None, obj)
         elif self._ours(obj):
             self._wait(pod_info(obj))
+            if group_of(obj) is not None:  # nobody else waits for pods that have no node
+                self._queue.happened(ClusterEvent(Kind.UNSCHEDULED_POD, Action.ADD), None, obj)
 
     def pod_updated(self, old: Obj, new: Obj) -> None:
         if not _node_of(new):

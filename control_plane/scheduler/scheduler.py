@@ -10,7 +10,7 @@ may have been, the watch tells in the end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from control_plane.api import meta
 from control_plane.client.backoff import Random
@@ -23,6 +23,7 @@ from control_plane.scheduler import metrics as names
 from control_plane.scheduler import slim
 from control_plane.scheduler.cache import Cache
 from control_plane.scheduler.cycle import Placement, PluginError, Scheduling
+from control_plane.scheduler.framework.annotations import group_of
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
 from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
 from control_plane.scheduler.framework.interface import Nodes, Workloads
@@ -34,6 +35,7 @@ from control_plane.scheduler.metrics import Metrics
 from control_plane.scheduler.nominator import Nominator
 from control_plane.scheduler.queue import ACTIVE, BACKOFF, GATED, UNSCHEDULABLE, QueuedPod, SchedulingQueue
 from control_plane.scheduler.reporting import Reporter
+from control_plane.scheduler.volumes.storage import InformedStorage, Storage
 from control_plane.scheduler.waiting import Waiting
 from control_plane.scheduler.workloads import InformedWorkloads
 from store.component import logs
@@ -70,7 +72,10 @@ class Scheduler:
         self.nodes: Nodes = self.cache
         self.nominator = Nominator()
         self.workloads: Workloads = InformedWorkloads(self.informers)
+        storage = InformedStorage(self.informers, self.clock)
+        self.storage: Storage = storage
         self._pods = self.informers.informer(PODS, field_selector=UNFINISHED, transform=slim.pod)
+        self._pods.add_index("group", _group_key)
         self._nodes = self.informers.informer(NODES, transform=slim.node)
         self._namespaces = self.informers.informer(NAMESPACES, transform=slim.namespace)
         self._budgets = self.informers.informer(POD_DISRUPTION_BUDGETS)
@@ -92,6 +97,7 @@ class Scheduler:
         self._slots = asyncio.Semaphore(MAX_BINDINGS_AT_ONCE)
         handlers = Handlers(self.cache, self.queue, self.nominator, self.profiles, self.waiting.abandon)
         handlers.attach(self._pods, self._nodes, self._namespaces)
+        storage.attach(self.queue.happened)
 
     # ---- for plugins
 
@@ -109,6 +115,18 @@ class Scheduler:
         self.metrics.preemptions.inc()
         self.metrics.victims.observe(len(victims))
         self._reporter.preempted(pod, node_name, victims)
+
+    def group(self, namespace: str, name: str) -> Sequence[Obj]:
+        return self._pods.by_index("group", f"{namespace}/{name}")
+
+    def activate(self, uids: Sequence[str]) -> None:
+        self.queue.activate(uids)
+
+    def allow(self, uid: str, plugin: str) -> None:
+        self.waiting.allow(uid, plugin)
+
+    def reject(self, uid: str, plugin: str, reason: str) -> None:
+        self.waiting.reject(uid, plugin, reason)
 
     # ---- running
 
@@ -220,12 +238,13 @@ class Scheduler:
     ) -> None:
         node_name, state = placement.node_name, placement.state
         try:
-            status = await self.waiting.wait(pod.uid)
+            status = await self._unslotted(self.waiting.wait(pod.uid), self.waiting.holds(pod.uid))
             if status is not None and status.rejected:
                 self._undo(profile, pod, placement)
                 self._rejected(profile, queued, node_name, status)
                 return
-            status = status or await profile.run_pre_bind(state, pod, node_name)
+            before = profile.run_pre_bind(state, pod, node_name)
+            status = await self._unslotted(before, bool(pod.pod["spec"].get("volumes")))
             status = status or await profile.run_bind(state, pod, node_name)
         except asyncio.CancelledError:
             self._undo(profile, pod, placement)
@@ -243,6 +262,16 @@ class Scheduler:
         now_s = self.clock.monotonic()
         self._count(profile, names.SCHEDULED, now_s - started_s)
         self.metrics.sli_s.observe(now_s - queued.first_seen_s)
+
+    async def _unslotted(self, waits: Awaitable[Status | None], long: bool) -> Status | None:
+        """What may take long leaves its place to other bindings meanwhile; a gang of any size can wait."""
+        if not long:
+            return await waits
+        self._slots.release()
+        try:
+            return await waits
+        finally:
+            await self._slots.acquire()
 
     def _binding_ended(self, task: asyncio.Task[None]) -> None:
         self._bindings.discard(task)
@@ -333,3 +362,8 @@ class Scheduler:
 
     def _draw(self, positions: Sequence[int]) -> int:
         return positions[int(self.random() * len(positions))]
+
+
+def _group_key(pod: Obj) -> list[str]:
+    group = group_of(pod)
+    return [f"{group.namespace}/{group.name}"] if group is not None else []

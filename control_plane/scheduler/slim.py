@@ -36,7 +36,14 @@ _POD_SPEC = (
 _CONTAINER = ("name", "image", "ports", "resources", "restartPolicy")
 _CONTAINER_STATUS = ("name", "resources", "allocatedResources")
 _NODE_STATUS = ("allocatable", "images", "conditions")
-_CLAIMS = ("persistentVolumeClaim", "ephemeral", "name")
+_VOLUMES = (
+    "persistentVolumeClaim",
+    "ephemeral",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "iscsi",
+    "rbd",
+)
 
 
 def pod(obj: Obj) -> Obj:
@@ -45,13 +52,13 @@ def pod(obj: Obj) -> Obj:
     for name in ("containers", "initContainers"):
         if items := spec.get(name):
             slim_spec[name] = [_pick(each, _CONTAINER) for each in items]
-    claims = [
-        _pick(v, _CLAIMS)
-        for v in spec.get("volumes") or ()
-        if "persistentVolumeClaim" in v or "ephemeral" in v
+    volumes = [
+        _pick(volume, ("name", *_VOLUMES))
+        for volume in spec.get("volumes") or ()
+        if any(source in volume for source in _VOLUMES)
     ]
-    if claims:
-        slim_spec["volumes"] = claims
+    if volumes:
+        slim_spec["volumes"] = volumes
     slim_status = _pick(status, ("phase", "nominatedNodeName", "startTime"))
     slim_status["conditions"] = [c for c in status.get("conditions") or () if c["type"] == "PodScheduled"]
     for name in ("containerStatuses", "initContainerStatuses"):

@@ -27,6 +27,9 @@ class Waiting:
         for plugin, timeout_s in waits.items():
             self._clock.call_later(min(timeout_s, MAX_WAIT_S), partial(self._expire, uid, plugin, decided))
 
+    def holds(self, uid: str) -> bool:
+        return uid in self._pods
+
     async def wait(self, uid: str) -> Status | None:
         """None when allowed."""
         entry = self._pods.get(uid)

@@ -42,6 +42,7 @@ from control_plane.scheduler.framework.status import Status
 if TYPE_CHECKING:
     from control_plane.scheduler.framework.profile import Profile
     from control_plane.scheduler.nominator import Nominator
+    from control_plane.scheduler.volumes.storage import Storage
 
 MAX_NODE_SCORE = 100
 NOT_LOCAL: Final = "not local"  # a signature of its own: compared by identity
@@ -94,7 +95,7 @@ class Handle(Protocol):
     clock: Clock
     nodes: Nodes
     workloads: Workloads
-
+    storage: Storage
     nominator: Nominator
     random: Random
 
@@ -106,6 +107,17 @@ class Handle(Protocol):
 
     def preempt(self, pod: PodInfo, node_name: str, victims: Sequence[PodInfo]) -> None:
         """Have them deleted; returns at once."""
+
+    def group(self, namespace: str, name: str) -> Sequence[Obj]:
+        """The unfinished pods that say they are of this group."""
+
+    def activate(self, uids: Sequence[str]) -> None:
+        """Pending pods that are to be tried at once, whatever they wait for."""
+
+    def allow(self, uid: str, plugin: str) -> None:
+        """Of a pod that this Permit plugin has made wait."""
+
+    def reject(self, uid: str, plugin: str, reason: str) -> None: ...
 
 
 class Plugin:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from control_plane.scheduler.framework.interface import Plugin
 from control_plane.scheduler.plugins.default_binder import DefaultBinder
 from control_plane.scheduler.plugins.default_preemption import DefaultPreemption
+from control_plane.scheduler.plugins.gang_scheduling import GangScheduling
 from control_plane.scheduler.plugins.image_locality import ImageLocality
 from control_plane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from control_plane.scheduler.plugins.node_affinity import NodeAffinityPlugin
@@ -17,10 +18,14 @@ from control_plane.scheduler.plugins.node_ports import NodePorts
 from control_plane.scheduler.plugins.node_resources_balanced_allocation import NodeResourcesBalancedAllocation
 from control_plane.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from control_plane.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from control_plane.scheduler.plugins.node_volume_limits import NodeVolumeLimits
 from control_plane.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from control_plane.scheduler.plugins.priority_sort import PrioritySort
 from control_plane.scheduler.plugins.scheduling_gates import SchedulingGates
 from control_plane.scheduler.plugins.taint_toleration import TaintToleration
+from control_plane.scheduler.plugins.volume_binding import VolumeBinding
+from control_plane.scheduler.plugins.volume_restrictions import VolumeRestrictions
+from control_plane.scheduler.plugins.volume_zone import VolumeZone
 
 # plugin and, where it scores, its default weight
 DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
@@ -32,9 +37,14 @@ DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
     (NodeAffinityPlugin, 2),
     (NodePorts, 0),
     (NodeResourcesFit, 1),
+    (VolumeRestrictions, 0),
+    (NodeVolumeLimits, 0),
+    (VolumeBinding, 0),
+    (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
     (DefaultPreemption, 0),
+    (GangScheduling, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
     (DefaultBinder, 0),

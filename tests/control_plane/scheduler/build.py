@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from control_plane.api import meta
 from control_plane.api.selectors import LabelSelector
 from control_plane.client.clock import Clock
 from control_plane.client.types import Obj
@@ -131,6 +132,50 @@ class NoWorkloads:
         return self.selector
 
 
+class FakeStorage:
+    """Objects by name; what is assumed replaces what is there."""
+
+    def __init__(
+        self, claims: Sequence[Obj] = (), volumes: Sequence[Obj] = (), others: Sequence[Obj] = ()
+    ) -> None:
+        self._claims = {meta.name_of(each): each for each in claims}
+        self._volumes = {meta.name_of(each): each for each in volumes}
+        self._others = {(each["kind"], meta.name_of(each)): each for each in others}
+        self.assumed: dict[str, Obj] = {}
+
+    def claim(self, namespace: str, name: str) -> Obj | None:
+        return self._claims.get(name)
+
+    def volume(self, name: str) -> Obj | None:
+        return self.assumed.get(name) or self._volumes.get(name)
+
+    def volumes(self, class_name: str) -> Sequence[Obj]:
+        latest = [self.assumed.get(name) or each for name, each in self._volumes.items()]
+        return [each for each in latest if (each["spec"].get("storageClassName") or "") == class_name]
+
+    def storage_class(self, name: str) -> Obj | None:
+        return self._others.get(("StorageClass", name))
+
+    def csi_node(self, name: str) -> Obj | None:
+        return self._others.get(("CSINode", name))
+
+    def capacities(self, class_name: str) -> Sequence[Obj]:
+        return [
+            each
+            for (kind, _), each in self._others.items()
+            if kind == "CSIStorageCapacity" and each["storageClassName"] == class_name
+        ]
+
+    def assume(self, volume: Obj) -> None:
+        self.assumed[meta.name_of(volume)] = volume
+
+    def forget(self, name: str) -> None:
+        self.assumed.pop(name, None)
+
+    async def changed(self, timeout_s: float) -> None:
+        raise AssertionError("nothing changes here")
+
+
 class World:
     """Also the handle of its plugins."""
 
@@ -142,7 +187,9 @@ class World:
         pods: Sequence[Obj] = (),
         profile: ProfileConfig | None = None,
         clock: Clock | None = None,
+        storage: FakeStorage | None = None,
     ) -> None:
+        self.storage: Any = storage or FakeStorage()
         self.clock = clock or VirtualClock()
         self.cache = Cache(self.clock)
         self.nominator = Nominator()
@@ -175,6 +222,18 @@ class World:
 
     def preempt(self, pod: PodInfo, node_name: str, victims: Sequence[PodInfo]) -> None:
         self.preempted.append((node_name, [victim.name for victim in victims]))
+
+    def group(self, namespace: str, name: str) -> Sequence[Obj]:
+        return ()
+
+    def activate(self, uids: Sequence[str]) -> None:
+        raise AssertionError("nobody waits here")
+
+    def allow(self, uid: str, plugin: str) -> None:
+        raise AssertionError("nobody waits here")
+
+    def reject(self, uid: str, plugin: str, reason: str) -> None:
+        raise AssertionError("nobody waits here")
 
     # ---- questions
 
