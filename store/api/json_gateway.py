@@ -16,8 +16,10 @@ from typing import Any
 
 import orjson
 
+from store.api import json_auth
 from store.api import json_encode as encode
 from store.api import messages as m
+from store.api.auth import TokenKeeper
 from store.api.errors import TooManyRequests
 from store.api.http1 import Response, Stream
 from store.api.http1_parser import Request as HttpRequest
@@ -120,6 +122,7 @@ for _alias, _path in (
     (b"/v3/maintenance/hashkv", b"/v3/maintenance/hash"),
 ):
     UNARY[_alias] = UNARY[_path]
+UNARY.update(json_auth.rows())
 
 StreamHandler = Callable[[HttpRequest, Stream], Awaitable[None]]
 
@@ -128,9 +131,14 @@ class JsonGateway:
     """The `Application` of the HTTP server. `streams` maps a path to what serves it."""
 
     def __init__(
-        self, service: StoreService, probes: Probes, stream_handlers: Mapping[bytes, StreamHandler]
+        self,
+        service: StoreService,
+        tokens: TokenKeeper,
+        probes: Probes,
+        stream_handlers: Mapping[bytes, StreamHandler],
     ) -> None:
         self._service = service
+        self._tokens = tokens
         self._probes = probes
         self._stream_handlers = stream_handlers
         self.streams = frozenset(stream_handlers)
@@ -172,7 +180,8 @@ class JsonGateway:
             message = decode(kind, request.body)
             if request.headers.get(b"grpc-metadata-hasleader") == b"true":
                 self._service.require_leader()
-            response = await handler(self._service, message)
+            service = json_auth.caller(self._service, self._tokens, request.headers)
+            response = await handler(service, message)
             header = encode.encode_header(self._service.header(getattr(response, "revision", None)))
             if isinstance(response, kv.RangeResponse) and len(response.kvs) > YIELD_RECORDS:
                 return Response(200, await _encode_long_range(header, response))

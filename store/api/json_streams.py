@@ -8,18 +8,20 @@ catch up from history.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from binascii import b2a_base64
 from collections import deque
 
 from store.api import json_encode as encode
 from store.api import messages as m
+from store.api.auth import TokenKeeper
 from store.api.errors import BadRequest, NoLeader, TooManyRequests
 from store.api.http1 import Stream
 from store.api.http1_parser import Request as HttpRequest
+from store.api.json_auth import caller
 from store.api.json_gateway import StreamHandler, error_line
 from store.api.json_names import decode
 from store.api.service import StoreService
+from store.api.snapshot_file import blobs
 from store.mvcc.errors import LeaseNotFound, RequestError
 from store.watch.stream import Spec, WatchStream
 
@@ -93,8 +95,12 @@ def _is_whole(data: bytes) -> bool:
 
 
 class JsonStreams:
-    def __init__(self, service: StoreService) -> None:
+    def __init__(self, service: StoreService, tokens: TokenKeeper) -> None:
         self._service = service
+        self._tokens = tokens
+
+    def _for_caller(self, request: HttpRequest) -> StoreService:
+        return caller(self._service, self._tokens, request.headers)
 
     def handlers(self) -> dict[bytes, StreamHandler]:
         return {
@@ -107,7 +113,7 @@ class JsonStreams:
     async def watch(self, request: HttpRequest, stream: Stream) -> None:
         if self._service.machine.hub.streams >= MAX_STREAMS:
             raise TooManyRequests
-        await WatchSession(self._service, request, stream).run()
+        await WatchSession(self._for_caller(request), request, stream).run()
 
     async def keep_alive(self, request: HttpRequest, stream: Stream) -> None:
         lines = Lines(stream)
@@ -126,16 +132,9 @@ class JsonStreams:
             await stream.write(answer)
 
     async def snapshot(self, request: HttpRequest, stream: Stream) -> None:
-        """The state in blobs, then its SHA-256, as etcd appends it; what `balsa store snapshot` restores."""
-        digest = hashlib.sha256()
-        remaining = self._service.machine.store.size_bytes
-        for chunk in self._service.machine.snapshot().chunks():
-            framed = len(chunk).to_bytes(4, "big") + chunk
-            digest.update(framed)
-            remaining = max(1, remaining - len(framed))
-            await stream.write(self._blob(framed, remaining))
-            await asyncio.sleep(0)
-        await stream.write(self._blob(digest.digest(), 0))
+        self._for_caller(request).auth.require_admin()
+        async for blob, remaining in blobs(self._service.machine):
+            await stream.write(self._blob(blob, remaining))
 
     def _blob(self, data: bytes, remaining: int) -> bytes:
         header = encode.encode_header(self._service.header())
@@ -232,6 +231,9 @@ class WatchSession:
             "NOPUT" in request.filters,
             "NODELETE" in request.filters,
         )
+        if reason := self._service.watch_refusal(spec.key, spec.range_end):
+            self._hub.refuse(self._watch, reason, request.watch_id or -1)
+            return
         self._hub.create(
             self._watch,
             spec,

@@ -40,6 +40,10 @@ log = logs.get("store")
 
 
 def main(argv: list[str]) -> int:
+    if argv[:1] == ["snapshot"]:
+        from store.api import snapshot_command  # no member needs it
+
+        return snapshot_command.main(argv[1:])
     return process.run("store", flags.parser(), argv, serve)
 
 
@@ -58,8 +62,8 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     except (StorageError, OSError) as error:
         raise FatalError(str(error)) from error
     service = StoreService(engine, machine, leases, _limits(args))
-    streams = JsonStreams(service)
-    gateway = JsonGateway(service, Probes(service, Metrics(service)), streams.handlers())
+    streams = JsonStreams(service, tokens)
+    gateway = JsonGateway(service, tokens, Probes(service, Metrics(service)), streams.handlers())
     server = Server(gateway, args.max_concurrent_connections)
     methods = GrpcMethods(service, tokens)
     doors = [

@@ -125,9 +125,17 @@ class StoreService:
         if self.caller is not None:
             authorize.check(self.machine.auth, self.caller, request, self.machine.leases.keys_of)
 
-    def check_watch(self, key: bytes, range_end: bytes) -> None:
-        if self.machine.auth.enabled:
+    def watch_refusal(self, key: bytes, range_end: bytes) -> str:
+        """Why the caller may not watch this, or nothing. The code is in the text, as Go prints it: clients of
+        etcd tell the reasons of a cancelled watch apart by it."""
+        if not self.machine.auth.enabled:
+            return ""
+        try:
             self._authorize(RangeRequest(key, range_end))
+        except RequestError as error:
+            name = error.code.name.title().replace("_", "")
+            return f"rpc error: code = {name} desc = {error}"
+        return ""
 
     # -- about this member --
 

@@ -90,10 +90,10 @@ class WatchHub:
             id = stream.next_id
             stream.next_id += 1
         elif id in stream.watchers:
-            self._refuse(stream, "mvcc: watcher with given ID already exists")
+            self.refuse(stream, "mvcc: watcher with given ID already exists")
             return None
         if len(stream.watchers) >= MAX_WATCHERS_PER_STREAM:
-            self._refuse(stream, "etcdserver: too many watchers on one stream")
+            self.refuse(stream, "etcdserver: too many watchers on one stream")
             return None
         now = self._store.revision
         watcher = Watcher(stream, id, spec, start_revision or now + 1, progress_notify, fragment)
@@ -110,12 +110,9 @@ class WatchHub:
         if self._remove(stream, id):
             stream.put(WatchResponse(id, self._store.revision, canceled=True))
 
-    def _refuse(self, stream: WatchStream, reason: str) -> None:
-        stream.put(
-            WatchResponse(
-                BROADCAST_ID, self._store.revision, created=True, canceled=True, cancel_reason=reason
-            )
-        )
+    def refuse(self, stream: WatchStream, reason: str, id: int = BROADCAST_ID) -> None:
+        """Answer that a watcher was not created, and why."""
+        stream.put(WatchResponse(id, self._store.revision, created=True, canceled=True, cancel_reason=reason))
 
     def _remove(self, stream: WatchStream, id: int) -> bool:
         watcher = stream.watchers.pop(id, None)

@@ -14,7 +14,6 @@ from store.api.grpc import responses as encode
 from store.api.grpc.call import Call, CallReset, framed
 from store.api.grpc.unary import read_message
 from store.api.service import StoreService
-from store.mvcc.errors import RequestError
 from store.watch.stream import Batch, Spec, WatchResponse, WatchStream
 
 MAX_WATCH_CALLS = 10_000
@@ -107,10 +106,8 @@ class WatchSession:
             "NOPUT" in request.filters,
             "NODELETE" in request.filters,
         )
-        try:
-            self._service.check_watch(spec.key, spec.range_end)
-        except RequestError as error:
-            self._refuse(request.watch_id or -1, f"rpc error: code = {_name(error)} desc = {error}")
+        if reason := self._service.watch_refusal(spec.key, spec.range_end):
+            self._hub.refuse(self._watch, reason, request.watch_id or -1)
             return
         self._hub.create(
             self._watch,
@@ -120,15 +117,6 @@ class WatchSession:
             request.watch_id,
             request.fragment,
         )
-
-    def _refuse(self, watch_id: int, reason: str) -> None:
-        revision = self._service.machine.store.revision
-        self._watch.put(WatchResponse(watch_id, revision, created=True, canceled=True, cancel_reason=reason))
-
-
-def _name(error: RequestError) -> str:
-    """As Go prints a code: clients tell the reasons of a cancelled watch apart by their text."""
-    return error.code.name.title().replace("_", "")
 
 
 async def watch(service: StoreService, call: Call) -> None:

@@ -1,0 +1,126 @@
+"""`balsa store snapshot save|status|restore`: the counterpart of etcdctl's commands for our own format.
+
+`restore` makes the data directory of one member of a new cluster; with the same file and the same
+--initial-cluster it is run once for each member.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import ssl
+import sys
+from binascii import a2b_base64
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+
+from certs.errors import CertsError
+from certs.tls import client_context
+from store.api import flags, snapshot_file
+from store.api.leases import LeaseKeeper
+from store.api.machine import StoreMachine
+from store.api.snapshot_file import BadSnapshot
+from store.component.process import FatalError
+from store.mvcc.snapshot import Damaged
+from store.raft.disk import OsDisk
+from store.raft.membership import Membership
+from store.raft.snapshot import SnapshotMeta, SnapshotStore
+
+TIMEOUT_S = 60.0
+RESTORED_INDEX, RESTORED_TERM = 2, 1  # of the log's first entry, which the snapshot stands for
+
+
+def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    try:
+        args.command(args)
+    except (BadSnapshot, Damaged, FatalError, CertsError, OSError, http.client.HTTPException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="balsa store snapshot", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    save = commands.add_parser("save", help="download the state of a member")
+    save.add_argument("file", type=Path)
+    env = os.environ.get
+    save.add_argument("--endpoint", default=env("ETCDCTL_ENDPOINTS", "https://127.0.0.1:2379").split(",")[0])
+    save.add_argument("--cacert", default=env("ETCDCTL_CACERT"), help="CA of the member")
+    save.add_argument("--cert", default=env("ETCDCTL_CERT"), help="client certificate")
+    save.add_argument("--key", default=env("ETCDCTL_KEY"), help="its key")
+    save.set_defaults(command=_save)
+    status = commands.add_parser("status", help="check a file and say what is in it")
+    status.add_argument("file", type=Path)
+    status.set_defaults(command=_status)
+    restore = commands.add_parser("restore", help="make a data directory for a member of a new cluster")
+    restore.add_argument("file", type=Path)
+    restore.add_argument("--name", default="default")
+    restore.add_argument("--data-dir", help="must not exist; default <name>.balsa")
+    restore.add_argument("--initial-cluster", default="", metavar="NAME=URL,…")
+    restore.add_argument("--initial-cluster-token", default="etcd-cluster")
+    restore.add_argument("--initial-advertise-peer-urls", default="https://127.0.0.1:2380")
+    restore.set_defaults(command=_restore)
+    return parser
+
+
+def _save(args: argparse.Namespace) -> None:
+    if not args.cacert:
+        raise FatalError("--cacert is needed: members speak mutual TLS only")
+    aside = args.file.with_name(args.file.name + ".part")
+    with aside.open("wb") as file:
+        for blob in _download(args.endpoint, client_context(args.cacert, args.cert, args.key)):
+            file.write(blob)
+        file.flush()
+        os.fsync(file.fileno())
+    snapshot_file.check(aside)
+    aside.replace(args.file)
+    print(f"Snapshot saved at {args.file}")
+
+
+def _download(endpoint: str, tls: ssl.SSLContext) -> Iterator[bytes]:
+    parts = urlsplit(endpoint)
+    connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, context=tls, timeout=TIMEOUT_S)
+    try:
+        connection.request("POST", "/v3/maintenance/snapshot", b"{}")
+        response = connection.getresponse()
+        while line := response.readline():
+            message = orjson.loads(line)
+            if "result" not in message:
+                raise FatalError(f"{endpoint}: {message.get('error', message)}")
+            yield a2b_base64(message["result"].get("blob", ""))
+    finally:
+        connection.close()
+
+
+def _load(path: Path) -> StoreMachine:
+    machine = StoreMachine(LeaseKeeper(lambda: 0.0))
+    machine.restore(snapshot_file.chunks(path))
+    return machine
+
+
+def _status(args: argparse.Namespace) -> None:
+    checksum = snapshot_file.check(args.file)
+    store = _load(args.file).store
+    print(f"{checksum[:8]}, {store.revision}, {len(store.index)}, {args.file.stat().st_size}")
+
+
+def _restore(args: argparse.Namespace) -> None:
+    snapshot_file.check(args.file)
+    _load(args.file)  # refused now rather than at the member's start
+    directory = flags.data_dir(args)
+    if directory.exists():
+        raise FatalError(f"{directory} exists already")
+    args.listen_peer_urls = args.initial_advertise_peer_urls
+    membership = Membership.initial(flags.initial_cluster(args), args.initial_cluster_token)
+    snapshots = SnapshotStore(OsDisk(), directory / "member" / "snap")
+    writer = snapshots.write(SnapshotMeta(RESTORED_INDEX, RESTORED_TERM, membership))
+    for chunk in snapshot_file.chunks(args.file):
+        writer.write(chunk)
+    writer.finish()
+    print(f"Restored member {args.name} to {directory}")
