@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from control_plane.api import errors
-from control_plane.apiserver import reviews, subresources
+from control_plane.api.registry import Resource
+from control_plane.apiserver import metrics_api, reviews, subresources
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers.create import create
 from control_plane.apiserver.handlers.delete import delete, delete_collection
@@ -41,10 +42,14 @@ def resource_handler(ctx: Context) -> Handler:
         if info.subresource not in resource.subresources:
             raise errors.path_not_found()
         return subresources.handler(ctx)
-    handler = _VERBS.get(info.verb) if resource.persisted else reviews.handler(resource)
+    handler = _VERBS.get(info.verb) if resource.persisted else _unstored(resource)
     if handler is None or info.verb not in resource.verbs or bool(info.name) is not _names_one(info):
         raise errors.method_not_allowed()
     return handler
+
+
+def _unstored(resource: Resource) -> Handler | None:
+    return metrics_api.handler(resource) or reviews.handler(resource)
 
 
 def _check_scope(ctx: Context) -> None:

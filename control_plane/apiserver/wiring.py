@@ -16,7 +16,7 @@ from control_plane.api import errors
 from control_plane.api.discovery import Discovery
 from control_plane.api.openapi.served import OpenAPI
 from control_plane.api.registry import Registry
-from control_plane.apiserver import bootstrap
+from control_plane.apiserver import bootstrap, metrics_api
 from control_plane.apiserver.admission.chain import AdmissionChain, UnknownPlugin, build_admission
 from control_plane.apiserver.admission.plugin import Dependencies
 from control_plane.apiserver.admission.webhooks.client import WebhookClient
@@ -69,6 +69,7 @@ def build(config: Config) -> Server:
     kubelet_tls = _kubelet_context(config)
     client = StoreClient(config.store_endpoints, store_tls)
     registry = Registry.builtin()
+    registry.add(*metrics_api.RESOURCES)
     feed = Feed(client)
     objects = Objects(client, EventLeases(client, int(config.event_ttl_s)))
     reader = CacheReader(feed, objects, registry)

@@ -266,3 +266,30 @@ def test_a_job_fails_at_once_if_its_policy_says_so(newest: Kubectl) -> None:
     condition = newest.json("get", "job", "fast")["status"]["conditions"][-1]
     assert condition["reason"] == "PodFailurePolicy"
     assert "failed with exit code 42 matching FailJob rule at index 0" in condition["message"]
+
+
+BUSY = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: busy}
+spec:
+  selector: {matchLabels: {app: busy}}
+  template:
+    metadata: {labels: {app: busy}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: c
+        image: x
+        command: [sh, -c, "while :; do :; done"]
+        resources: {requests: {cpu: 10m}}
+"""
+
+
+def test_top_shows_what_nodes_and_pods_use(newest: Kubectl) -> None:
+    newest("apply", "-f", "-", input=BUSY)
+    newest("rollout", "status", "deployment/busy", "--timeout=30s")
+    until("the nodes' usage", lambda: newest.run("top", "nodes").stdout.count("node-") == 3)
+    shown = until("the pod's usage", lambda: newest.run("top", "pods", "--no-headers").stdout.split())
+    assert shown[0].startswith("busy-")
+    assert int(shown[1].removesuffix("m")) > 50
