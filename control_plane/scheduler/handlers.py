@@ -31,6 +31,7 @@ class Handlers:
         nominator: Nominator,
         schedulers: Container[str],
         on_gone: Waiting,
+        on_pending: Callable[[PodInfo], None] = lambda _: None,
     ) -> None:
         """`on_gone` is told the uid of a pod that needs no node any more: it may be waiting for a permit."""
         self._cache = cache
@@ -38,6 +39,7 @@ class Handlers:
         self._nominator = nominator
         self._schedulers = schedulers
         self._on_gone = on_gone
+        self._on_pending = on_pending
 
     def attach(self, pods: Informer, nodes: Informer, namespaces: Informer) -> None:
         """Nodes first: then the first pods find them."""
@@ -95,6 +97,7 @@ class Handlers:
         if pod.terminating:
             self._queue.delete(pod.uid)
             return
+        self._on_pending(pod)
         if pod.nominated_node and not self._nominator.node_of(pod.uid):
             self._nominator.nominate(pod, pod.nominated_node)
         if update:

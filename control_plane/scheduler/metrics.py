@@ -55,6 +55,11 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )
+        self.missed_deadlines = Counter(
+            "balsa_scheduler_missed_deadlines_total",
+            "Pods whose deadline passed before they had a node.",
+            registry=self.registry,
+        )
         self.cache_size = Gauge(
             "scheduler_cache_size",
             "Number of nodes, pods, and assumed (bound) pods in the scheduler cache.",

@@ -40,12 +40,13 @@ def candidate(
     node: NodeInfo,
     promised: Sequence[PodInfo],
     budgets: Budgets,
+    may_go: Callable[[PodInfo], bool] = lambda _: True,
 ) -> Candidate | Status:
     """What it would take to make room on this node. `promised`: pods of at least this priority that were
-    promised the node."""
+    promised the node; `may_go`: of a pod of lower priority, whether it may be a victim."""
     state, node = profile.copy_state(state), node.copy()
     skipped: set[str] = state[SKIPPED]
-    lower = [other for other in node.pods.values() if other.priority < pod.priority]
+    lower = [other for other in node.pods.values() if other.priority < pod.priority and may_go(other)]
     if not lower:
         return NO_VICTIMS
     for other in lower:

@@ -43,6 +43,10 @@ class Reporter:
         if status:
             self._spawn(f"condition {pod.uid}", self._patch_status(pod, {"status": status}))
 
+    def missed_deadline(self, pod: PodInfo) -> None:
+        message = "The pod's deadline has passed, and it has no node yet"
+        self._events.event(pod.pod, WARNING, "DeadlineMissed", message, action="Scheduling")
+
     def preempted(self, preemptor: PodInfo, node_name: str, victims: Sequence[PodInfo]) -> None:
         for victim in victims:
             self._spawn(f"preempt {victim.uid}", self._preempt(preemptor, node_name, victim))

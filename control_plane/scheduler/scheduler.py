@@ -23,6 +23,7 @@ from control_plane.scheduler import metrics as names
 from control_plane.scheduler import slim
 from control_plane.scheduler.cache import Cache
 from control_plane.scheduler.cycle import Placement, PluginError, Scheduling
+from control_plane.scheduler.deadlines import Deadlines
 from control_plane.scheduler.framework.annotations import group_of
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
 from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
@@ -95,7 +96,15 @@ class Scheduler:
         self._reporter = Reporter(client, self._events)
         self._bindings: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(MAX_BINDINGS_AT_ONCE)
-        handlers = Handlers(self.cache, self.queue, self.nominator, self.profiles, self.waiting.abandon)
+        self._deadlines = Deadlines(self._pending, self._became_urgent, self._missed_deadline)
+        handlers = Handlers(
+            self.cache,
+            self.queue,
+            self.nominator,
+            self.profiles,
+            self.waiting.abandon,
+            self._deadlines.watch,
+        )
         handlers.attach(self._pods, self._nodes, self._namespaces)
         storage.attach(self.queue.happened)
 
@@ -176,7 +185,20 @@ class Scheduler:
             self.queue.flush_unschedulable()
             for pod in self.cache.expire():
                 log.warning("binding was never confirmed", pod=pod.key, node=pod.node_name)
+            self._deadlines.tick(self.clock.wall())
             self._measure()
+
+    def _pending(self, uid: str) -> PodInfo | None:
+        queued = self.queue.get(uid)
+        return queued.pod if queued is not None else None
+
+    def _became_urgent(self, pod: PodInfo) -> None:
+        self.queue.activate([pod.uid])
+
+    def _missed_deadline(self, pod: PodInfo, late_s: float) -> None:
+        self.metrics.missed_deadlines.inc()
+        self._reporter.missed_deadline(pod)
+        log.info("deadline missed", pod=pod.key, late_s=round(late_s, 1))
 
     def _measure(self) -> None:
         for where in (ACTIVE, BACKOFF, UNSCHEDULABLE, GATED):

@@ -46,6 +46,9 @@ class DefaultPreemption(PostFilterPlugin):
                 self.handle.nominator.forget(other.uid)
         return PostFilterResult(chosen.node_name), Status(Code.SUCCESS)
 
+    def _may_go(self, victim: PodInfo) -> bool:
+        return True
+
     def _ineligible(self, pod: PodInfo, statuses: Mapping[str, Status]) -> str:
         if (pod.pod.get("spec") or {}).get("preemptionPolicy") == "Never":
             return NEVER
@@ -82,7 +85,7 @@ class DefaultPreemption(PostFilterPlugin):
                 if p.priority >= pod.priority and p.uid != pod.uid
             ]
             outcome = preemption.candidate(
-                profile, state, pod, node, promised, self.handle.disruption_budgets
+                profile, state, pod, node, promised, self.handle.disruption_budgets, self._may_go
             )
             if isinstance(outcome, Status):
                 failed[node.name] = outcome

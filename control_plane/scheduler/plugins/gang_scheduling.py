@@ -8,8 +8,8 @@ A pod says its group, how many members it needs, and how long a place may be hel
 
 Before so many pods exist none of them is tried. Each that finds a place keeps it (Reserve) and waits (Permit);
 the last one needed lets all of them go on. Whoever waits has its siblings tried at once: a place is held no longer
-than it takes to find out whether they have one as well. When one gives its place back, cannot find one, or the time is up,
-all of those that wait give theirs back, so that half a group never blocks the cluster.
+than it takes to find out whether they have one as well. When one gives its place back, cannot find one, or the
+time is up, all of those that wait give theirs back, so that half a group never blocks the cluster.
 """
 
 from __future__ import annotations

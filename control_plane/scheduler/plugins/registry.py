@@ -1,17 +1,21 @@
 """Every plugin that a profile can name, and the default profile: the one place to read which there are.
 
 Order is the order of calls at each extension point; the weights are those of kube-scheduler's default
-(MultiPoint).
+(MultiPoint). What is ours alone (gangs, data, interference, deadlines) skips every pod that does not ask for it, so
+that placement is kube-scheduler's otherwise.
 """
 
 from __future__ import annotations
 
 from control_plane.scheduler.framework.interface import Plugin
+from control_plane.scheduler.plugins.data_locality import DataLocality
+from control_plane.scheduler.plugins.deadline_preemption import DeadlinePreemption
 from control_plane.scheduler.plugins.default_binder import DefaultBinder
 from control_plane.scheduler.plugins.default_preemption import DefaultPreemption
 from control_plane.scheduler.plugins.gang_scheduling import GangScheduling
 from control_plane.scheduler.plugins.image_locality import ImageLocality
 from control_plane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
+from control_plane.scheduler.plugins.interference import Interference
 from control_plane.scheduler.plugins.node_affinity import NodeAffinityPlugin
 from control_plane.scheduler.plugins.node_name import NodeName
 from control_plane.scheduler.plugins.node_ports import NodePorts
@@ -41,12 +45,15 @@ DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
     (NodeVolumeLimits, 0),
     (VolumeBinding, 0),
     (VolumeZone, 0),
+    (Interference, 2),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
     (DefaultPreemption, 0),
+    (DeadlinePreemption, 0),
     (GangScheduling, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
+    (DataLocality, 2),
     (DefaultBinder, 0),
 )
 

@@ -268,7 +268,7 @@ class World:
         state: dict[str, Any] = {}
         if plugin.pre_score(state, info, nodes) is not None:
             return None
-        raw = [plugin.score(state, info, each) for each in nodes]
+        raw = plugin.score_all(state, info, nodes)
         normalized = plugin.normalize(state, info, nodes, raw)
         return {each.name: score for each, score in zip(nodes, normalized, strict=True)}
 

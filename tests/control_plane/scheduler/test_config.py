@@ -37,6 +37,8 @@ def test_defaults_are_kube_schedulers() -> None:
         "NodeResourcesFit": 1,
         "NodeResourcesBalancedAllocation": 1,
         "ImageLocality": 1,
+        "DataLocality": 2,
+        "Interference": 2,
     }
     assert names(made.filters) == [
         "NodeUnschedulable",
@@ -49,6 +51,7 @@ def test_defaults_are_kube_schedulers() -> None:
         "NodeVolumeLimits",
         "VolumeBinding",
         "VolumeZone",
+        "Interference",
         "PodTopologySpread",
         "InterPodAffinity",
     ]
