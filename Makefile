@@ -5,7 +5,7 @@ PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help up down status check test format bench clean
+.PHONY: help up down status check test sim chaos format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ check: .venv/.dev ## lint, type-check, check the layers
 
 test: .venv/.dev ## install and run all tests (ARGS="-k name" for some)
 	@$(BIN)/pytest $(ARGS)
+
+sim: .venv/.dev ## simulate store clusters from seeds (ARGS="--minutes 30", "--seed N --trace", "--mutations")
+	@$(BIN)/python -m tests.sim.store $(ARGS)
+
+chaos: .venv/.dev ## break a store of real processes under load (ARGS=--minutes=30)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 format: .venv/.dev ## format the code
 	@$(BIN)/ruff format .

@@ -1,12 +1,14 @@
 """Is a history of concurrent transactions linearizable? Wing and Gong's search with Lowe's memory.
 
-An operation is a transaction on keys: compares, and operations for either outcome. A single put, read, delete or
-compare-and-swap is a small one. The model is a map from key to (value, version): the version counts the puts since
-the key was last created, so that a write applied twice shows even when it wrote the same value.
+An operation is a transaction on keys: compares, and operations for either outcome. A single put, read,
+delete or compare-and-swap is a small one. The model is a map from key to (value, version): the version
+counts the puts since the key was last created, so that a write applied twice shows even when it wrote the
+same value.
 
-Histories fall apart into groups of keys that no transaction joins (linearizability is local); each is searched alone.
-The search takes operations in an order in which each could have happened, one after another; `hint`, the store's
-revision, only says which to try first, so that a good history costs linear time, and cannot make a bad one pass.
+Histories fall apart into groups of keys that no transaction joins (linearizability is local); each is
+searched alone. The search takes operations in an order in which each could have happened, one after another;
+`hint`, the store's revision, only says which to try first, so that a good history costs linear time, and
+cannot make a bad one pass.
 
 An operation without an answer (`returned` is infinite) may have happened at any time after its call, or never.
 """
@@ -109,8 +111,8 @@ class Change(Protocol):
 
 
 def give_hints(history: Sequence[Operation], changes: Sequence[Change]) -> None:
-    """Say of operations without an answer when they happened, if a change shows it: a put by its value, which no
-    other wrote; a delete by being the first that explains one which nobody was told of."""
+    """Say of operations without an answer when they happened, if a change shows it: a put by its value,
+    which no other wrote; a delete by being the first that explains one which nobody was told of."""
     written = {each.value: each.mod_revision for each in changes if each.version}
     claimed = {
         (each.key, op.hint) for op in history if op.succeeded for each in op.success if each.kind == "delete"

@@ -1,7 +1,8 @@
 """Clients: what they ask, how they retry (as `store/client` does), and what they saw.
 
-A request that certainly was not applied (no connection, "no leader") is asked of the next member; a write whose answer
-is lost is not repeated, and stands in the history without one; a read is. Each client asks one thing at a time.
+A request that certainly was not applied (no connection, "no leader") is asked of the next member; a write
+whose answer is lost is not repeated, and stands in the history without one; a read is. Each client asks one
+thing at a time.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Caller:
         idempotent: bool,
         done: Callable[[Any, Exception | None], None],
     ) -> None:
-        """`done(result, error)`; the error is a RequestError, `Lost` (outcome unknown) or `Nobody` (not applied)."""
+        """The error is a RequestError, `Lost` (outcome unknown) or `Nobody` (not applied)."""
         self._calls += 1
         _Call(self, ask, idempotent, done).attempt()
 
@@ -325,8 +326,8 @@ class Compactor(Caller):
 class Locker(Caller):
     """Takes a lock (a key bound to a lease), keeps it alive for a while, lets it go or lets it run out.
 
-    It trusts the lock until the lease's time from when it *sent* the last renewal that was answered, less what clocks
-    may differ. Whoever else trusts it then has broken the store's promise.
+    It trusts the lock until the lease's time from when it *sent* the last renewal that was answered, less
+    what clocks may differ. Whoever else trusts it then has broken the store's promise.
     """
 
     LOCK = b"lock"
@@ -382,7 +383,7 @@ class Locker(Caller):
         for other, its_until in self._holders.items():
             if other != self.name and its_until > now:
                 self.cluster.invariants.fail(f"lease exclusivity: {self.name} and {other} both hold the lock")
-        self.world.after(self._ttl_s * self.world.rng.choice([0.2, 0.3, 0.6]), self._renew, self._lease)
+        self.world.after(self._ttl_s * self.world.rng.choice([0.2, 0.4, 0.7, 0.95]), self._renew, self._lease)
 
     def _renew(self, lease: int) -> None:
         if self.stopped or lease != self._lease:

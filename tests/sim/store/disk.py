@@ -1,7 +1,8 @@
 """A disk in memory: it forgets what was not synced, tears what it was writing, is slow, and fails.
 
-A killed process leaves the kernel's pages behind, so all it wrote is there; lost power leaves what was synced, and
-of each file's rest a part: a beginning, or sectors here and there (nothing orders the pages of one write).
+A killed process leaves the kernel's pages behind, so all it wrote is there; lost power leaves what was
+synced, and of each file's rest a part: a beginning, or sectors here and there (nothing orders the pages of
+one write).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What goes wrong: a fault now and then, of kinds that the seed prefers, healed after a while.
 
-Each seed draws its own weights, so that some seeds are all partitions, others all crashes (swarm testing). A `calm`
-seed isolates followers one at a time and nothing else: there the leader must not change, which is what pre-vote and
-check-quorum are for.
+Each seed draws its own weights, so that some seeds are all partitions, others all crashes (swarm testing). A
+`calm` seed isolates followers one at a time and nothing else: there the leader must not change, which is
+what pre-vote and check-quorum are for.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Faults:
             self.everybody,
             self.transfer,
             self.storm,
+            self.overtaken,
         ]
         self._weights = [rng.choice([0, 1, 1, 4]) for _ in self._all]
         if not any(self._weights):
@@ -173,6 +174,10 @@ class Faults:
         names = sorted(self.cluster.members)
         links = [(a, b) for a in names for b in names if (a in side) != (b in side)]
         self.cluster.network.cut.update(links)
+        how = self.world.rng.random()
+        for one, other in links:  # nobody notices; both sides do; or the larger one alone
+            if how > 0.75 or (how > 0.4 and (one in side) == (len(side) > len(names) // 2)):
+                self.cluster.network.hang_up(one, other)
         self._later(0.3, 5.0, self._mend, links)
 
     def one_way(self) -> None:
@@ -205,6 +210,49 @@ class Faults:
     def _catch_up(self, links: list[tuple[str, str]]) -> None:
         for link in links:
             self.cluster.network.lag_s.pop(link, None)
+
+    def overtaken(self) -> None:
+        """A leader and one follower are cut off; what the follower acknowledged arrives only after the
+        leader was deposed, overwritten and elected again, with no more than one other in reach."""
+        leader, rng, network = self.cluster.leader, self.world.rng, self.cluster.network
+        if leader is None:
+            return
+        others = [each.name for each in self.cluster.alive if each is not leader]
+        if len(others) < 4:
+            return
+        self.count += 1
+        one = leader.name
+        two, *rest = rng.sample(others, len(others))
+        cut = [(a, b) for a in (one, two) for b in rest]
+        network.cut.update([*cut, *((b, a) for a, b in cut)])
+        network.hold(two, one)
+        for other in rest:
+            network.hang_up(other, one)
+        alone = [(a, b) for a in (one, *rest) for b in (two,)]
+        back = [(a, b) for each in rest for a, b in ((one, each), (each, one))]
+
+        def deposed() -> None:
+            network.cut.update([*alone, *((b, a) for a, b in alone)])
+            self._mend(back)
+            hand_back(20)
+
+        def hand_back(patience: int) -> None:
+            now = self.cluster.leader
+            if now is leader:
+                few = [(a, b) for each in rest[1:] for a, b in ((one, each), (each, one))]
+                network.cut.update(few)
+                self._later(0.1, 0.5, network.let_go, two, one)
+                self._later(0.6, 1.5, self._mend, [*few, *cut, *alone, *((b, a) for a, b in (*cut, *alone))])
+                return
+            if patience == 0:
+                network.let_go(two, one)
+                self._mend([*cut, *alone, *((b, a) for a, b in (*cut, *alone))])
+                return
+            if now is not None and leader.alive and not now.replica.transferring:
+                now.replica.transfer(leader.id, now.clock() + 1.0)
+            self.world.after(0.1, hand_back, patience - 1)
+
+        self._later(0.6, 2.0, deposed)
 
     def reset(self) -> None:
         names = sorted(self.cluster.members)

@@ -4,7 +4,10 @@
     log matching            an index and a term name one entry, and one entry before it
     leader completeness     a leader's log holds all that was committed in earlier terms
     state machine safety    all members apply the same commands at an index, and come to the same state
-    promises                a vote is given once per term; what was said in a vote or an acknowledgement is still
+    quorum                  what a leader commits is on the disks of a majority of voters
+    reads                   are answered from a state that has all that was committed when they were asked
+    promises                a vote is given once per term; what was said in a vote or an acknowledgement is
+    still
                             known after a restart
 
 The last is checked from outside: from the messages that left, and from what is read back from the disk.
@@ -101,6 +104,12 @@ class Invariants:
         term, log = member.replica.core.term, member.storage.log
         if self.leaders.setdefault(term, member.name) != member.name:
             self.fail(f"election safety: {self.leaders[term]} and {member.name} lead in term {term}")
+        voters = member.replica.membership.voters
+        votes = 1 + sum(
+            term_voted == term and whom == member.name for (_, term_voted), whom in self._votes.items()
+        )
+        if votes <= len(voters) // 2:
+            self.fail(f"election: {member.name} leads in term {term} by {votes} of {len(voters)} votes")
         index = max((index for noticed, index in self._commits if noticed < term), default=0)
         if index > log.base_index and log.term_at(index) != self._committed[index][0]:
             self.fail(
@@ -121,9 +130,35 @@ class Invariants:
             found = (term, crc32(data))
             if self._committed.setdefault(index, found) != found:
                 self.fail(f"state machine safety: {member.name} commits another entry {index}")
-        if not self._commits or commit > self._commits[-1][1]:
-            if commit in self._committed:
-                self._commits.append((member.replica.core.term, commit))
+        if member.replica.core.is_leader:
+            self._check_quorum(member, commit)
+        if commit > self.highest_commit and commit in self._committed:
+            self._commits.append((member.replica.core.term, commit))
+
+    @property
+    def highest_commit(self) -> int:
+        """The furthest commit index that any member knows."""
+        return self._commits[-1][1] if self._commits else 0
+
+    def _check_quorum(self, leader: SimMember, commit: int) -> None:
+        members, name_of = leader.cluster.members, leader.cluster.name_of
+        term = leader.storage.log.term_at(commit)
+        voters = sorted(leader.replica.membership.voters)
+        logs = [members[name_of[each]].storage.log for each in voters if name_of.get(each) in members]
+        holding = sum(
+            log.base_index >= commit or (log.synced_index >= commit and log.term_at(commit) == term)
+            for log in logs
+        )
+        if holding <= len(voters) // 2:
+            self.fail(
+                f"quorum: {leader.name} commits entry {commit}, which {holding} of {len(voters)} voters hold"
+            )
+
+    def read_served(self, member: SimMember, floor: int) -> None:
+        """A linearizable read that was asked when `floor` was committed is answered from this member's state."""
+        applied = member.replica.core.applied
+        if applied < floor:
+            self.fail(f"stale read: {member.name} answers at entry {applied}; {floor} was committed before")
 
     def _applied_entry(self, member: SimMember, index: int, commands: Sequence[bytes], before: int) -> None:
         store = member.machine.store

@@ -1,12 +1,14 @@
 """One member: the replica, its state machine, its leases' clock and its disk, driven by virtual time.
 
-The duties are those of `RaftNode`, in its order: a turn when something arrived or is due, a sync that takes as long as
-the disk takes and during which inputs only gather, then what the sync allowed. Snapshots are written a piece at a
-time between turns. What a door of the store does for its clients (`store/api/service`) is `write` and `read`.
+The duties are those of `RaftNode`, in its order: a turn when something arrived or is due, a sync that takes
+as long as the disk takes and during which inputs only gather, then what the sync allowed. Snapshots are
+written a piece at a time between turns. What a door of the store does for its clients (`store/api/service`)
+is `write` and `read`.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ from store.raft.replica import Replica
 from store.raft.snapshot import SnapshotMeta, SnapshotWriter
 from store.raft.storage import open_storage
 from tests.sim.store.disk import PowerLoss, SimDisk
+from tests.sim.store.invariants import Violation
 
 if TYPE_CHECKING:
     from tests.sim.store.cluster import Cluster
@@ -90,8 +93,6 @@ class SimMember:
         self.storage = open_storage(self.config, self.disk)
         if self.storage.snapshot is not None:
             self.machine.restore(self.storage.snapshots.chunks(self.storage.snapshot))
-        import random  # the replica's own source, seeded from the simulation's
-
         self.replica = Replica(
             self.config,
             self.storage,
@@ -189,8 +190,8 @@ class SimMember:
 
     def _complete(self) -> None:
         replica = self.replica
+        self.cluster.invariants.turned(self)  # before a change of members is applied
         replica.complete()
-        self.cluster.invariants.turned(self)
         self._between_turns()
         self.machine.store.release_some(RELEASE_CHANGES)
         if replica.has_more:
@@ -249,6 +250,8 @@ class SimMember:
             self.world.trace(self.name, "loses power in the middle of an operation")
             self._stop(True)
             return
+        except Violation:
+            raise
         except Exception as error:
             if self.disk.failing:
                 self.world.trace(self.name, f"stops: {error}")
@@ -286,11 +289,14 @@ class SimMember:
         self._propose(command, done)
 
     def read(self, request: Any, answer: Answer) -> None:
-        boot = self.boots
+        boot, invariants = self.boots, self.cluster.invariants
+        floor = invariants.highest_commit
 
         def done(index: int, error: RaftError | None) -> None:
             if boot != self.boots:
                 return
+            if error is None:
+                invariants.read_served(self, floor)
             if error is not None:
                 answer(None, error)
                 return

@@ -1,14 +1,15 @@
 """Defects put back on purpose, one at a time: the simulation is worth what it finds.
 
-B1–B7 are those of stock pysyncobj (see `tests/store/raft/test_stock_defects`), each in the form in which it would have
-come back through our corrections; the others are what people get wrong in Raft, in its storage and around it. A
-mutation patches attributes of the product's classes for the length of `applied`; nothing in the product knows of it.
+B1–B7 are those of stock pysyncobj (see `tests/store/raft/test_stock_defects`), each in the form in which it
+would have come back through our corrections; the others are what people get wrong in Raft, in its storage
+and around it. A mutation patches attributes of the product's classes for the length of `applied`; nothing in
+the product knows of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -33,9 +34,8 @@ from store.raft.snapshot import SnapshotStore
 from store.raft.wal import Wal
 from store.watch.hub import WatchHub
 
-Mutation = Callable[[], Any]
-TABLE: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {}
-"""Name → (where, attribute, what makes the defective one of the right one)."""
+TABLE: dict[str, list[tuple[Any, str, Callable[[Any], Any]]]] = {}
+"""Name → where, attribute, and what makes the defective one of the right one; several, where defences overlap."""
 
 
 @contextmanager
@@ -43,14 +43,15 @@ def applied(name: str) -> Iterator[None]:
     if not name:
         yield
         return
-    where, attribute, make = TABLE[name]
-    with patch.object(where, attribute, make(where.__dict__[attribute])):
+    with ExitStack() as stack:
+        for where, attribute, make in TABLE[name]:
+            stack.enter_context(patch.object(where, attribute, make(where.__dict__[attribute])))
         yield
 
 
 def mutation(name: str, where: Any, attribute: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     def register(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        TABLE[name] = where, attribute, make
+        TABLE.setdefault(name, []).append((where, attribute, make))
         return make
 
     return register
@@ -118,6 +119,15 @@ def _b5(right: Any) -> Any:
     return create
 
 
+@mutation("B5-snapshots-share-a-file-aside", SnapshotStore, "__init__")
+def _b5_kept(right: Any) -> Any:
+    def init(self: Any, disk: Any, directory: Any) -> None:
+        with patch.object(disk, "remove", lambda path: None):
+            right(self, disk, directory)
+
+    return init
+
+
 @mutation("B5-remains-of-snapshots-stay", SnapshotStore, "__init__")
 def _b5b(right: Any) -> Any:
     """The unfinished file of an earlier process is taken for a finished one."""
@@ -166,8 +176,9 @@ def _b7(right: Any) -> Any:
         if data[0] == applier.Kind.COMMANDS:
             groups = applier.unpack_commands(data)
             if any(each.session == self._proposals.session and each.numbers[0] % 16 == 0 for each in groups):
-                machine = self._machine
-                type(machine).apply(machine, index, [each for group in groups for each in group.commands])  # type: ignore[arg-type]
+                machine: Any = self._machine
+                commands = [each for group in groups for each in group.commands]
+                type(machine).apply(machine, index, commands)
 
     return apply_entry
 
@@ -197,6 +208,11 @@ def _vote_for_all(right: Any) -> Any:
         right(self, peer, message)
 
     return receive
+
+
+@mutation("vote-whatever-the-log", Candidacy, "_log_end")
+def _pre_vote_for_all(right: Any) -> Any:
+    return lambda self: (0, 0)
 
 
 @mutation("pre-vote-ignored", Candidacy, "_ask")

@@ -1,10 +1,10 @@
 """The peers' network: connections per pair of members, links per direction.
 
-A connection is TCP's: what is sent on it arrives on it or not at all, and nothing of an earlier one arrives on a later
-one (numbers of forwarded proposals rely on that). Within a connection the simulation is harsher than TCP: messages are
-lost, doubled, overtaken and late, as the seed says. A cut link swallows messages while connections stand; while either
-direction is cut no new connection comes about. A killed member's connections close at once, those of a machine that
-lost power only when it is back or after a while.
+A connection is TCP's: what is sent on it arrives on it or not at all, and nothing of an earlier one arrives
+on a later one (numbers of forwarded proposals rely on that). Within a connection the simulation is harsher
+than TCP: messages are lost, doubled, overtaken and late, as the seed says. A cut link swallows messages
+while connections stand; while either direction is cut no new connection comes about. A killed member's
+connections close at once, those of a machine that lost power only when it is back or after a while.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Network:
         self.weather = weather
         self.cut: set[Pair] = set()
         self.lag_s: dict[Pair, float] = {}
+        self._held: dict[Pair, list[tuple[int, Message]]] = {}
         self._members = members
         self._open: dict[Pair, int] = {}  # (who, with whom) → generation, as that side sees it
         self._last_arrival: dict[Pair, float] = {}
@@ -61,6 +62,9 @@ class Network:
             world.trace(source, f"→ {target} {_describe(message)}{' (cut)' if link in self.cut else ''}")
         if link in self.cut or (weather.loss and rng.random() < weather.loss):
             return True
+        if link in self._held:
+            self._held[link].append((generation, message))
+            return True
         delay_s = rng.uniform(*weather.delay_s)
         lag_s = self.lag_s.get(link, 0.0)
         if lag_s:
@@ -76,6 +80,14 @@ class Network:
             again_s = at - world.now + rng.choice([0.001, 0.05, 0.5, 2.0]) * rng.random()
             world.after(again_s, self._arrive, source, target, generation, message)
         return True
+
+    def hold(self, source: str, target: str) -> None:
+        """What is sent on this link from now on arrives when it is let go."""
+        self._held.setdefault((source, target), [])
+
+    def let_go(self, source: str, target: str) -> None:
+        for generation, message in self._held.pop((source, target), ()):
+            self.world.after(0.001, self._arrive, source, target, generation, message)
 
     def _arrive(self, source: str, target: str, generation: int, message: Message) -> None:
         member = self._members.get(target)
@@ -116,6 +128,11 @@ class Network:
         self._close(other, one)
         self.connect(one, other)
 
+    def hang_up(self, side: str, peer: str) -> None:
+        """The connection ends for one side; the other has not noticed, and goes on as if it stood."""
+        self._close(side, peer)
+        self.connect(side, peer)
+
     def died(self, name: str, machine_too: bool) -> None:
         """The member is gone; its peers notice, sooner or later."""
         for side, peer in sorted(self._open):
@@ -150,6 +167,8 @@ class Network:
     def heal(self) -> None:
         self.cut.clear()
         self.lag_s.clear()
+        for link in list(self._held):
+            self.let_go(*link)
 
 
 def _describe(message: Message) -> str:

@@ -1,7 +1,7 @@
 """One seed, one run: a cluster, its clients, its faults; then calm, and judgement.
 
-After the faults everything is healed and started again. The cluster must then come to rest within a bounded time with
-all members in the same state; every watcher must have everything; the history must be linearizable.
+After the faults everything is healed and started again. The cluster must then come to rest within a bounded
+time with all members in the same state; every watcher must have everything; the history must be linearizable.
 """
 
 from __future__ import annotations
@@ -83,8 +83,9 @@ class Simulation:
         except Exception as error:
             if self.cluster.raising:
                 raise
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            report.violation = (
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+            report.violation = f"{type(error).__name__}: {error} ({where})"
                 f"{type(error).__name__}: {error} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})"
             )
         self._fill(report)

@@ -1,7 +1,7 @@
 """Watchers: they follow a range over crashes of the members they watch through, as `store/client/watch` does.
 
-What they were given is held against every change that was ever applied: all of it, once, in order. Only a watch that
-was told that its history is compacted may skip, and then begins anew from there.
+What they were given is held against every change that was ever applied: all of it, once, in order. Only a
+watch that was told that its history is compacted may skip, and then begins anew from there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Virtual time: what happens next, in an order that the seed alone decides.
 
-Nothing in a simulation reads a clock, draws from another source of randomness or iterates a set of strings; so two
-runs of a seed are the same run, event by event.
+Nothing in a simulation reads a clock, draws from another source of randomness or iterates a set of strings;
+so two runs of a seed are the same run, event by event.
 """
 
 from __future__ import annotations
