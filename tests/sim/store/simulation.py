@@ -86,8 +86,6 @@ class Simulation:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
             report.violation = f"{type(error).__name__}: {error} ({where})"
-                f"{type(error).__name__}: {error} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})"
-            )
         self._fill(report)
         return report
 
