@@ -125,6 +125,7 @@ async def test_malformed_requests_cost_no_log_entry(fixture: Fixture) -> None:
 
 
 async def test_a_lease_expires_with_its_keys(fixture: Fixture) -> None:
+    fixture.leases.on_leadership(fixture.machine.leases, leading=True)
     lease = await fixture.service.lease_grant(0, 5)
     await fixture.service.put(PutRequest(b"k", b"v", lease.id))
     fixture.now = 3.0
