@@ -15,6 +15,7 @@ from control_plane.apiserver.authz.interface import Authorizer
 from control_plane.apiserver.kubelet import KubeletClient
 from control_plane.apiserver.messages import Request, Response
 from control_plane.apiserver.node_usage import NodeUsages
+from control_plane.apiserver.proxy import Proxy
 from control_plane.apiserver.routes import RequestInfo
 from control_plane.apiserver.services.allocator import ServiceAllocator
 from control_plane.apiserver.storage.objects import Objects
@@ -72,6 +73,7 @@ class Core:
     new_uid: Callable[[], str]
     stopping: asyncio.Event
     tunnels: Tunnels = field(default_factory=Tunnels)
+    proxy: Proxy = field(default_factory=Proxy)
     usages: NodeUsages = field(default_factory=NodeUsages)
     custom: CustomResources | None = None
     aggregator: Aggregation | None = None

@@ -13,18 +13,22 @@ import ctypes
 import os
 import random
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 from aiohttp import TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from control_plane.api import errors
+from control_plane.client.streams.duplex import Duplex, SocketDuplex
 
 MAX_CONNECTIONS = 512
 MAX_CONNECTIONS_PER_HOST = 64
 KEEPALIVE_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
 SERVICE_SUFFIX = ".svc"
 _CLONE_NEWNET = 0x40000000
 
@@ -141,6 +145,33 @@ class Egress:
             socket_factory=self._socket_factory(),
         )
 
+    def to_pods(self) -> TCPConnector:
+        """For URLs of addresses in the cluster. What answers there proves nothing by its certificate, as everywhere
+        in Kubernetes' proxy subresources."""
+        return TCPConnector(
+            limit=MAX_CONNECTIONS,
+            limit_per_host=MAX_CONNECTIONS_PER_HOST,
+            keepalive_timeout=KEEPALIVE_S,
+            socket_factory=self._socket_factory(),
+            ssl=unverified(),
+        )
+
+    async def dial(self, host: str, port: int, secure: bool) -> Duplex:
+        """A connection to an address in the cluster. Raises OSError, TimeoutError."""
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        factory = self._socket_factory()
+        made = factory(infos[0]) if factory else socket.socket(*infos[0][:3])
+        made.setblocking(False)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_connect(made, infos[0][4])
+                context, name = (unverified(), host) if secure else (None, None)
+                reader, writer = await asyncio.open_connection(sock=made, ssl=context, server_hostname=name)
+        except BaseException:
+            made.close()
+            raise
+        return SocketDuplex(reader, writer)
+
     def to_urls(self) -> TCPConnector:
         """For URLs that a configuration names: over the host's network."""
         return TCPConnector(
@@ -151,6 +182,14 @@ class Egress:
         if not self._namespace:
             return None
         return lambda info: socket_in(self._namespace, info)
+
+
+@cache
+def unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def socket_in(namespace: str, info: AddrInfo) -> socket.socket:

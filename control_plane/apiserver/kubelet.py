@@ -70,15 +70,25 @@ class KubeletClient:
         url = f"{self.base_url(node)}/{'/'.join(quote(part, safe='') for part in path)}"
         if query:
             url += f"?{urlencode(query)}"
+        session = self.session()
+        try:
+            return await session.get(url)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise errors.internal(f"Get {errors.quote(url)}: {error}") from error
+
+    def session(self) -> aiohttp.ClientSession:
+        """Shows our client certificate: for nodes' kubelet APIs only. Raises StatusError."""
         context = self._tls()
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
             connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=15)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
-        try:
-            return await self._session.get(url)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise errors.internal(f"Get {errors.quote(url)}: {error}") from error
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=timeout,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:

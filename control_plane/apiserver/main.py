@@ -53,6 +53,7 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.core.kubelet.close()
+        await server.core.proxy.close()
         await server.webhooks.close()
         await server.aggregation.close()
         await server.client.close()

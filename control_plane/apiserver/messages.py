@@ -56,6 +56,7 @@ class Request:
     connection: Connection
     read: Callable[[int], Awaitable[bytes]]  # the body, at most so many bytes; raises BodyTooLarge
     headers_all: Callable[[str], list[str]] = lambda name: []  # every value of a repeated header
+    raw_path: str = ""  # as it was sent
     warnings: list[str] = field(default_factory=list)  # for the client, whatever becomes of its request
     _query: Query | None = None
 
@@ -81,6 +82,7 @@ class Response:
     body: bytes = b""
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
+    repeated: list[tuple[str, str]] = field(default_factory=list)  # more headers, whose names may be repeated
     stream: Stream | None = None
     upgrade: Upgrade | None = None
     warnings: list[str] = field(default_factory=list)

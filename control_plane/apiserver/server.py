@@ -122,6 +122,7 @@ class HTTPServer:
             headers=request.headers,
             connection=_connection(request),
             read=lambda limit: _read(request, limit),
+            raw_path=request.rel_url.raw_path,
             headers_all=lambda name: list(request.headers.getall(name, [])),
         )
         response = await self._handler(ours)
@@ -137,10 +138,10 @@ class HTTPServer:
             headers["Connection"] = "close"
         if response.stream is None:
             plain = web.Response(status=response.status, body=response.body, headers=headers)
-            _add_warnings(plain, response.warnings)
+            _add_headers(plain, response)
             return plain
         streaming = web.StreamResponse(status=response.status, headers=headers)
-        _add_warnings(streaming, response.warnings)
+        _add_headers(streaming, response)
         if request.version >= (1, 1):
             streaming.enable_chunked_encoding()
         await streaming.prepare(request)
@@ -152,8 +153,11 @@ class HTTPServer:
         return streaming
 
 
-def _add_warnings(response: web.StreamResponse, warnings: Sequence[str]) -> None:
-    for text in warnings:
+def _add_headers(response: web.StreamResponse, ours: Response) -> None:
+    """Those that may be there more than once."""
+    for name, value in ours.repeated:
+        response.headers.add(name, value)
+    for text in ours.warnings:
         escaped = text.replace("\\", "\\\\").replace('"', '\\"')
         printable = "".join(each for each in escaped if each.isprintable())
         response.headers.add("Warning", f'299 - "{printable}"')

@@ -23,11 +23,12 @@ DRAIN_S = 3.0
 MAX_HEAD_BYTES = 64 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 
-_HOP_BY_HOP = {
+HOP_BY_HOP = {
     *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+    "proxy-authenticate",
     *("host", "content-length", "expect"),
 }
-_CREDENTIALS = {"authorization", "proxy-authorization", "cookie"}
+_CREDENTIALS = {"authorization", "proxy-authorization"}
 _IDENTITIES = ("impersonate-", "x-remote-")
 _WEBSOCKET_PROTOCOL = "sec-websocket-protocol"
 _BEARER_PREFIX = "base64url.bearer.authorization.k8s.io."
@@ -91,7 +92,7 @@ def passed_on(headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """The client's headers without those of its connection to us, and without what it proves itself by."""
     for name, value in headers.items():
         lower = name.lower()
-        if lower in _HOP_BY_HOP or lower in _CREDENTIALS or lower.startswith(_IDENTITIES):
+        if lower in HOP_BY_HOP or lower in _CREDENTIALS or lower.startswith(_IDENTITIES):
             continue
         if lower == _WEBSOCKET_PROTOCOL:
             words = [word.strip() for word in value.split(",")]

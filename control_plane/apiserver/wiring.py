@@ -34,6 +34,7 @@ from control_plane.apiserver.egress import Egress, ServiceResolver
 from control_plane.apiserver.kubelet import KubeletClient
 from control_plane.apiserver.limits import Limits
 from control_plane.apiserver.pipeline import Pipeline
+from control_plane.apiserver.proxy import Proxy
 from control_plane.apiserver.reader import CacheReader
 from control_plane.apiserver.services.allocator import ServiceAllocator
 from control_plane.apiserver.services.kubernetes_service import KubernetesService
@@ -101,6 +102,7 @@ def build(config: Config) -> Server:
         stopping=stopping,
     )
     egress = Egress(ServiceResolver(reader), config.egress_network_namespace)
+    core.proxy = Proxy(egress)
     webhooks = WebhookClient(egress)
     core.admission = _admission(config, core, reader, authorization.escalation, webhooks)
     kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port, new_uid())

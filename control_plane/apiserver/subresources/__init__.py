@@ -13,6 +13,7 @@ from control_plane.apiserver.subresources import (
     finalize,
     log,
     part,
+    proxy,
     scale,
     token,
     tunnels,
@@ -43,6 +44,8 @@ _HANDLERS: Mapping[str, Mapping[str, Handler]] = {
 def handler(ctx: Context) -> Handler:
     """Raises StatusError MethodNotAllowed."""
     info = ctx.info
+    if info.subresource == "proxy" and info.name:
+        return proxy.connect  # with any method
     found = _HANDLERS.get(info.subresource, {}).get(info.verb)
     if found is None or not info.name:
         raise errors.method_not_allowed()

@@ -83,6 +83,8 @@ class StreamingServer:
         if not options.command:
             raise BadOptions("no command given")
         container_id = await self._container(request)
+        if not container_id:
+            raise _Absent(500, f'container not found ("{request.match_info["container"]}")')
 
         async def run(streams: Streams) -> int:
             return await self._runtime.exec(container_id, options.command, streams)
@@ -92,6 +94,10 @@ class StreamingServer:
     async def _attach(self, request: web.Request) -> web.StreamResponse:
         options = Options.parse(request.query, ())
         container_id = await self._container(request)
+        if not container_id:
+            names = request.match_info
+            why = f"container {names['container']} not found in pod {names['pod']}_{names['namespace']}"
+            raise _Absent(500, why)
 
         async def run(streams: Streams) -> int:
             await self._runtime.attach(container_id, streams)
@@ -102,8 +108,10 @@ class StreamingServer:
     # ---- port-forward
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
-        sandbox_id = await self._sandbox(request)
         pod = self._pod(request)
+        sandbox_id = await self._sandbox(request)
+        if not sandbox_id:
+            raise _Absent(500, f'failed to find sandbox for pod "{request.match_info["pod"]}"')
         on_node = host_network(pod)
 
         async def dial(port: int) -> socket.socket:
@@ -125,19 +133,21 @@ class StreamingServer:
         return worker.pod
 
     async def _sandbox(self, request: web.Request) -> str:
+        """The newest that is ready; "" when there is none."""
         pod_uid = uid(self._pod(request))
         mine = [each for each in await self._runtime.list_pod_sandboxes() if each.config.uid == pod_uid]
         ready = [each for each in mine if each.state is SandboxState.READY]
-        if not ready:
-            raise _Absent(500, f'failed to find sandbox for pod "{request.match_info["pod"]}"')
-        return max(ready, key=lambda each: each.created_at_ns).id
+        return max(ready, key=lambda each: each.created_at_ns).id if ready else ""
 
     async def _container(self, request: web.Request) -> str:
-        name = request.match_info["container"]
-        for each in await self._runtime.list_containers(await self._sandbox(request)):
-            if each.config.name == name and each.state is ContainerState.RUNNING:
-                return each.id
-        raise _Absent(500, f'container not found ("{name}")')
+        """The one of that name that runs; "" when there is none."""
+        sandbox_id = await self._sandbox(request)
+        running = [
+            each.id
+            for each in (await self._runtime.list_containers(sandbox_id) if sandbox_id else ())
+            if each.config.name == request.match_info["container"] and each.state is ContainerState.RUNNING
+        ]
+        return running[0] if running else ""
 
 
 async def _command(request: web.Request, options: Options, run: Run, what: str) -> web.StreamResponse:
