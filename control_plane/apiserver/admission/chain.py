@@ -41,6 +41,8 @@ from control_plane.apiserver.admission.plugins.storage_object_in_use_protection 
     StorageObjectInUseProtection,
 )
 from control_plane.apiserver.admission.plugins.taint_nodes_by_condition import TaintNodesByCondition
+from control_plane.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
+from control_plane.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
 from control_plane.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
 from control_plane.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 
@@ -72,7 +74,9 @@ PLUGINS: tuple[tuple[Factory, str], ...] = (
     (CertificateSubjectRestriction, ON),
     (DefaultIngressClass, ON),
     (RBACEscalation, ALWAYS),
+    (MutatingAdmissionPolicy, ON),
     (MutatingAdmissionWebhook, ON),
+    (ValidatingAdmissionPolicy, ON),
     (ValidatingAdmissionWebhook, ON),
     (ResourceQuota, ON),
 )

@@ -16,7 +16,6 @@ from control_plane.apiserver.authz.escalation import EscalationCheck
 from control_plane.apiserver.authz.interface import Authorizer
 
 if TYPE_CHECKING:  # they are made of what is defined here
-    from control_plane.apiserver.admission.conditions import Conditions
     from control_plane.apiserver.admission.webhooks.client import WebhookClient
 
 
@@ -37,7 +36,6 @@ class Dependencies:
     resource_of_kind: Callable[[str, str], str | None] = lambda group, kind: None
     registry: Registry = field(default_factory=Registry)  # webhooks and policies only
     webhooks: WebhookClient | None = None
-    conditions: Conditions | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: random.Random = field(default_factory=random.Random)  # for names of volumes, not for secrets

@@ -59,10 +59,13 @@ class Program:
 
     def evaluate(self, values: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """Raises EvaluationError, BudgetExceeded."""
+        frame = Frame(dict(values), budget or Budget())
         try:
-            return self._code(Frame(dict(values), budget or Budget()))
+            value = self._code(frame)
         except RecursionError as error:
             raise EvaluationError("expression recursion limit exceeded") from error
+        frame.budget.charge(0)  # cheap steps are not checked one by one
+        return value
 
 
 def compile_expression(

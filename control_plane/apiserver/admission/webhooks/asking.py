@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 
-from control_plane.apiserver.admission.conditions import NoConditions
 from control_plane.apiserver.admission.interface import AdmissionRequest
 from control_plane.apiserver.admission.plugin import Dependencies
+from control_plane.apiserver.admission.policies.conditions import WebhookConditions
 from control_plane.apiserver.admission.versions import Versions
 from control_plane.apiserver.admission.webhooks import review
 from control_plane.apiserver.admission.webhooks.client import Unreachable, WebhookClient
@@ -17,7 +17,11 @@ from control_plane.apiserver.admission.webhooks.matching import Invocation, Matc
 class Asking:
     def __init__(self, dependencies: Dependencies) -> None:
         self.versions = Versions(dependencies.registry)
-        self.matcher = Matcher(dependencies.reader, self.versions, dependencies.conditions or NoConditions())
+        self.matcher = Matcher(
+            dependencies.reader,
+            self.versions,
+            WebhookConditions(dependencies.authorizer, dependencies.reader),
+        )
         self._client: WebhookClient | None = dependencies.webhooks
 
     async def ask(self, invocation: Invocation, request: AdmissionRequest, mutating: bool) -> review.Answer:

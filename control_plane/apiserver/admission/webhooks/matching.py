@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from control_plane.api.errors import StatusError
 from control_plane.apiserver.admission import resource_rules, scoping
-from control_plane.apiserver.admission.conditions import Conditions
 from control_plane.apiserver.admission.interface import AdmissionRequest, Reader
+from control_plane.apiserver.admission.policies.conditions import WebhookConditions
 from control_plane.apiserver.admission.versions import Versions, View
 from control_plane.apiserver.admission.webhooks.configuration import Webhook
 
@@ -19,7 +19,7 @@ class Invocation:
 
 
 class Matcher:
-    def __init__(self, reader: Reader, versions: Versions, conditions: Conditions) -> None:
+    def __init__(self, reader: Reader, versions: Versions, conditions: WebhookConditions) -> None:
         self._reader = reader
         self._versions = versions
         self._equivalents = resource_rules.Equivalents(versions.registry)
