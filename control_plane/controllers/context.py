@@ -34,6 +34,7 @@ class Options:
     terminated_pod_gc_threshold: int = 12500
     allocate_node_cidrs: bool = False
     node_cidr_mask_size: int = 0  # 0: 24 for IPv4, 64 for IPv6
+    autoscaler_sync_period_s: float = 15.0
     signing_authority: CertificateAuthority | None = None
     signing_duration_s: float = 365 * 24 * 3600.0
     service_account_key: EllipticCurvePrivateKey | None = None

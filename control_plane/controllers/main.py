@@ -62,6 +62,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "--node-cidr-mask-size", type=int, default=0, metavar="N", help="0: 24, or 64 for IPv6"
     )
+    parser.add_argument(
+        "--horizontal-pod-autoscaler-sync-period", type=parse_duration, default="15s", metavar="DURATION"
+    )
     for flag in ("--cluster-signing-cert-file", "--cluster-signing-key-file"):
         parser.add_argument(flag, default="", metavar="FILE", help="the authority that signs requests")
     parser.add_argument(
@@ -129,6 +132,7 @@ def _options(args: argparse.Namespace) -> Options:
         terminated_pod_gc_threshold=args.terminated_pod_gc_threshold,
         allocate_node_cidrs=args.allocate_node_cidrs,
         node_cidr_mask_size=args.node_cidr_mask_size,
+        autoscaler_sync_period_s=args.horizontal_pod_autoscaler_sync_period,
         signing_authority=_signing_authority(args),
         signing_duration_s=args.cluster_signing_duration,
         service_account_key=load_private_key(Path(key_file)) if key_file else None,

@@ -23,6 +23,7 @@ from control_plane.controllers.namespace import NamespaceController
 from control_plane.controllers.node_ipam import NodeIpamController
 from control_plane.controllers.node_lifecycle import NodeLifecycleController
 from control_plane.controllers.pod_gc import PodGarbageCollector
+from control_plane.controllers.podautoscaler import HorizontalPodAutoscalerController
 from control_plane.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from control_plane.controllers.resource_quota import ResourceQuotaController
 from control_plane.controllers.root_ca import RootCAPublisher
@@ -60,6 +61,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     StatefulSetController,
     JobController,
     CronJobController,
+    HorizontalPodAutoscalerController,
     TTLAfterFinishedController,
     DisruptionController,
     GarbageCollector,

@@ -293,3 +293,28 @@ def test_top_shows_what_nodes_and_pods_use(newest: Kubectl) -> None:
     shown = until("the pod's usage", lambda: newest.run("top", "pods", "--no-headers").stdout.split())
     assert shown[0].startswith("busy-")
     assert int(shown[1].removesuffix("m")) > 50
+
+
+AUTOSCALER = """
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: busy}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: busy}
+  minReplicas: 1
+  maxReplicas: 3
+  metrics:
+  - type: Resource
+    resource: {name: memory, target: {type: AverageValue, averageValue: 100Ki}}
+"""
+
+
+def test_a_deployment_grows_with_what_its_pods_use(newest: Kubectl) -> None:
+    newest("apply", "-f", "-", input=BUSY.replace("while :; do :; done", "sleep 1000"))
+    newest("rollout", "status", "deployment/busy", "--timeout=30s")
+    newest("apply", "-f", "-", input=AUTOSCALER)
+    until("three replicas", lambda: newest.json("get", "deployment", "busy")["spec"]["replicas"] == 3, 60)
+    until("its status", lambda: newest.json("get", "hpa", "busy")["status"].get("desiredReplicas") == 3)
+    said = {each["type"]: each for each in newest.json("get", "hpa", "busy")["status"]["conditions"]}
+    assert (said["ScalingActive"]["status"], said["ScalingLimited"]["reason"]) == ("True", "TooManyReplicas")
+    assert "SuccessfulRescale" in newest("describe", "hpa", "busy")
