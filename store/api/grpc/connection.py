@@ -17,55 +17,23 @@ that a client makes us queue (pings, settings, resets) are bounded by who writes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from store.api.grpc import frames as f
+from store.api.grpc.events import (
+    ConnectionFailed,
+    DataReceived,
+    Drained,
+    Event,
+    PongReceived,
+    RequestStarted,
+    StreamReset,
+)
 from store.api.grpc.frames import ErrorCode
-from store.api.grpc.header_block import MAX_BLOCK_BYTES, BadHeaders, Head, HeaderDecoder, MalformedRequest
+from store.api.grpc.header_block import MAX_BLOCK_BYTES, BadHeaders, HeaderDecoder, MalformedRequest
 from store.api.grpc.sender import Sender, WindowOverflow
 
 MAX_STREAMS = 4096  # calls on one connection, those included whose client has given up
 STREAM_WINDOW_BYTES = 2560 * 1024  # holds any request (1.5 MiB and its overhead), so none waits half sent
 CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class RequestStarted:
-    stream_id: int
-    head: Head
-    ended: bool
-
-
-@dataclass(slots=True)
-class DataReceived:
-    stream_id: int
-    data: bytes
-    ended: bool
-
-
-@dataclass(slots=True)
-class StreamReset:
-    stream_id: int
-
-
-@dataclass(slots=True)
-class Drained:
-    """What was queued of a stream is in the output; more may be sent."""
-
-    stream_id: int
-
-
-@dataclass(slots=True)
-class PongReceived:
-    pass
-
-
-@dataclass(slots=True)
-class ConnectionFailed:
-    why: str
-
-
-Event = RequestStarted | DataReceived | StreamReset | Drained | PongReceived | ConnectionFailed
 
 
 class _Fault(Exception):

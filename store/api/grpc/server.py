@@ -13,8 +13,8 @@ from typing import cast
 
 from store.api.errors import ServerStopped, TextError, TooManyRequests
 from store.api.grpc.call import Call, CallReset
-from store.api.grpc.connection import (
-    Connection,
+from store.api.grpc.connection import Connection
+from store.api.grpc.events import (
     ConnectionFailed,
     DataReceived,
     Drained,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from store.api.grpc import connection as c
 from store.api.grpc import frames as f
-from store.api.grpc.connection import Connection, ConnectionFailed, DataReceived, RequestStarted, StreamReset
+from store.api.grpc.connection import Connection
+from store.api.grpc.events import ConnectionFailed, DataReceived, Event, RequestStarted, StreamReset
 from store.api.grpc.header_block import MAX_BLOCK_BYTES, RESPONSE, TRAILERS_OK
 
 HEADERS = [
@@ -35,9 +36,9 @@ class Pair:
         self.server = Connection()
         self.client.initiate_connection()
 
-    def exchange(self) -> tuple[list[c.Event], list[h2.events.Event]]:
+    def exchange(self) -> tuple[list[Event], list[h2.events.Event]]:
         """Move bytes until nobody has any."""
-        at_server: list[c.Event] = []
+        at_server: list[Event] = []
         at_client: list[h2.events.Event] = []
         while True:
             up, down = self.client.data_to_send(), self.server.take_output()

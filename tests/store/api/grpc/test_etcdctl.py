@@ -417,3 +417,39 @@ async def test_a_request_beyond_the_limit(both: tuple[Etcdctl, Etcdctl]) -> None
     text = "x" * (1536 * 1024 + 1000)
     mine, theirs = await asyncio.gather(*(each.run("put large", text) for each in both))
     assert mine == theirs == "Error: etcdserver: request is too large\n(exit code 1)\n"
+
+
+async def test_a_cluster_of_three(tls: TlsFiles, tmp_path: Path) -> None:
+    """Membership, leadership and what asks every member."""
+    async with balsa_cluster(tmp_path, tls, size=3) as cluster:
+        etcdctl = Etcdctl(cluster.urls[0], tls)
+        await etcdctl.run("put a 1")
+
+        async def same_hash() -> bool:
+            lines = (await etcdctl.run("endpoint hashkv --cluster")).splitlines()
+            return len(lines) == 3 and len({line.split(", ")[1] for line in lines}) == 1
+
+        await eventually(same_hash)
+        health = await etcdctl.run("endpoint health --cluster")
+        assert health.count("is healthy") == 3
+
+        added = await etcdctl.run("member add m4 --learner --peer-urls=https://127.0.0.1:1")
+        assert "Member <id> added to cluster <id>" in added
+        raw = await etcdctl.start("member", "list")
+        lines = (await raw.communicate())[0].decode().splitlines()
+        learner = next(line.split(", ")[0] for line in lines if "unstarted" in line)
+        refused = await etcdctl.run(f"member promote {learner}")
+        assert "etcdserver:" in refused
+        updated = await etcdctl.run(f"member update {learner} --peer-urls=https://127.0.0.1:2")
+        assert updated == "Member <id> updated in cluster <id>\n"
+        assert await etcdctl.run(f"member remove {learner}") == "Member <id> removed from cluster <id>\n"
+
+        leader = await cluster.leader()
+        follower = next(
+            line for line in lines if f", {leader.name}, " not in line and "unstarted" not in line
+        )
+        moved = await Etcdctl(leader.url, tls).run(f"move-leader {follower.split(', ')[0]}")
+        assert moved == "Leadership transferred from <id> to <id>\n"
+        assert (await cluster.leader()).name == follower.split(", ")[2]
+        for member in cluster.members:
+            assert await Etcdctl(member.url, tls).run("get a --print-value-only") == "1\n"
