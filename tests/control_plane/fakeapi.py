@@ -38,6 +38,7 @@ from control_plane.client.gvr import GVR
 from control_plane.client.types import Obj, Response
 
 EPOCH_S = 1_700_000_000.0
+DELETE_FROM_LIST = "$deleteFromPrimitiveList/"
 MERGE_KEYS = {
     "conditions": "type",
     "containers": "name",
@@ -543,7 +544,10 @@ def _merge(old: Any, patch: Any, strategic: bool, key: str = "") -> Any:
     if isinstance(patch, dict):
         merged = dict(old) if isinstance(old, dict) else {}
         for field_name, value in patch.items():
-            if value is None:
+            if strategic and field_name.startswith(DELETE_FROM_LIST):
+                name = field_name.removeprefix(DELETE_FROM_LIST)
+                merged[name] = [each for each in merged.get(name) or () if each not in value]
+            elif value is None:
                 merged.pop(field_name, None)
             else:
                 merged[field_name] = _merge(merged.get(field_name), value, strategic, field_name)
