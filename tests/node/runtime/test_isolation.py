@@ -13,7 +13,8 @@ from node.runtime.process.runtime import ProcessRuntime
 from tests.node.runtime.pods import NoNetwork, Pods, eventually, is_alive, log_text
 
 pytestmark = pytest.mark.usefixtures("isolated")
-LIBRARY = Path(os.__file__).resolve().parent  # of the host, wherever this checkout is: what is in /tmp is hidden anyway
+# of the host, and not in /tmp, as this checkout may be: that is hidden anyway
+LIBRARY = Path(os.__file__).resolve().parent
 DEFAULT_CAPABILITIES = "00000000a00425fb"
 
 
