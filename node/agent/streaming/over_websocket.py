@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -64,10 +64,10 @@ class Channels:
         self._inputs: dict[int, Pipe] = {}
 
     @classmethod
-    async def accept(cls, request: web.Request) -> Channels:
+    async def accept(cls, request: web.Request, known: Collection[str] = CODECS) -> Channels:
         """Raises NotAnUpgrade."""
         offers = handshake.offered(request.headers.getall(handshake.WEBSOCKET_PROTOCOL, []))
-        name = handshake.chosen(offers, CODECS) if offers else ""
+        name = handshake.chosen(offers, known) if offers else ""
         response = await accept(request, name)
         return cls(response, CODECS[name])
 
@@ -84,10 +84,6 @@ class Channels:
             await self.response.send_str(message.decode("ascii"))
         else:
             await self.response.send_bytes(message)
-
-    async def end(self, channel: int) -> None:
-        if self.codec.can_close:
-            await self.response.send_bytes(self.codec.encode_close(channel))
 
     async def serve(self, work: Callable[[], object]) -> None:
         """Run `work` until it has ended or the client has gone; then close."""

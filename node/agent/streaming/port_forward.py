@@ -32,6 +32,10 @@ from node.agent.streaming.over_websocket import Channels
 MAX_PORTS = 100  # of one request over channels
 PAIR_TIMEOUT_S = 30.0  # between the two streams of a connection
 MAX_PORT = 65535
+CHANNEL_PROTOCOLS = (
+    "v4.channel.k8s.io",
+    "v4.base64.channel.k8s.io",
+)  # clients that offer v5 do not mean it here
 
 Dial = Callable[[int], Awaitable[socket.socket]]
 
@@ -227,7 +231,7 @@ async def _over_channels(request: web.Request, pod: str, dial: Dial) -> web.Stre
         raise BadOptions('query parameter "port" is required')
     if len(ports) > MAX_PORTS:
         raise BadOptions(f"at most {MAX_PORTS} ports")
-    channels = await Channels.accept(request)
+    channels = await Channels.accept(request, CHANNEL_PROTOCOLS)
     connections = [_ChannelConnection(channels, index) for index in range(len(ports))]
 
     async def all_ports() -> None:
@@ -264,7 +268,5 @@ class _ChannelConnection:
         await self._channels.write(self._data, data)
 
     async def end(self) -> None:
-        """Without a word for it (before v5) the connection ends: the client would wait for ever."""
-        if not self._channels.codec.can_close:
-            raise StreamReset("the pod has ended the connection")
-        await self._channels.end(self._data)
+        """There is no word for it: the whole connection ends, or the client would wait for ever."""
+        raise StreamReset("the pod has ended the connection")
