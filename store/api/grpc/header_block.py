@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from hpack import Decoder, HPACKError
+from store.api.grpc.hpack_decoder import BadBlock, Field, HpackDecoder
 
 MAX_BLOCK_BYTES = 16 * 1024  # compressed
 MAX_LIST_BYTES = 64 * 1024  # decompressed
@@ -42,7 +42,7 @@ class Head:
 
 class HeaderDecoder:
     def __init__(self) -> None:
-        self._decoder = Decoder(MAX_LIST_BYTES)
+        self._decoder = HpackDecoder(MAX_LIST_BYTES)
         self._cache: dict[bytes, Head] = {}
 
     def decode(self, block: bytes) -> Head:
@@ -50,9 +50,9 @@ class HeaderDecoder:
         cached = self._cache.get(block)
         if cached is not None:
             return cached
-        before = self._table_state()
+        before = self._decoder.changes
         fields = self._fields(block)
-        unchanged = self._table_state() == before
+        unchanged = self._decoder.changes == before
         if not unchanged:
             self._cache.clear()
         head = _request(fields)
@@ -65,20 +65,14 @@ class HeaderDecoder:
         self._fields(block)
         self._cache.clear()
 
-    def _fields(self, block: bytes) -> list[tuple[bytes, bytes]]:
+    def _fields(self, block: bytes) -> list[Field]:
         try:
-            return [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
-        except (HPACKError, IndexError, ValueError) as error:
+            return self._decoder.decode(block)
+        except BadBlock as error:
             raise BadHeaders(str(error)) from error
 
-    def _table_state(self) -> tuple[int, int, int]:
-        """Equal only if nothing was added, evicted or resized in between."""
-        table = self._decoder.header_table
-        entries = table.dynamic_entries
-        return len(entries), id(entries[0]) if entries else 0, table.maxsize
 
-
-def _request(fields: list[tuple[bytes, bytes]]) -> Head:
+def _request(fields: list[Field]) -> Head:
     pseudo: dict[bytes, bytes] = {}
     headers: dict[bytes, bytes] = {}
     for name, value in fields:
