@@ -49,7 +49,6 @@ spec:
     metadata: {labels: {app: db}}
     spec:
       terminationGracePeriodSeconds: 1
-      nodeSelector: {kubernetes.io/hostname: node-2}
       containers:
       - name: c
         image: busybox

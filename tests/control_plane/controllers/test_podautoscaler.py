@@ -124,7 +124,7 @@ SLOW = policies(("Pods", 1, 60))
                      "ScaleDownLimit", id="the larger step"),
         pytest.param(autoscaler(scaleDown=policies(("Percent", 10, 60), ("Pods", 2, 60), select="Min")), 10, 1, 9,
                      "ScaleDownLimit", id="the smaller step"),
-        pytest.param(autoscaler(scaleDown={"selectPolicy": "Disabled"}), 5, 1, 5, "ScaleDownLimit", id="never down"),
+        pytest.param(autoscaler(scaleDown={"selectPolicy": "Disabled"}), 5, 1, 5, "ScaleDownLimit", id="never"),
     ],
 )  # fmt: skip
 def test_limits(obj: Obj, current: int, wanted: int, replicas_: int, reason: str) -> None:
