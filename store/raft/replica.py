@@ -6,8 +6,8 @@
 
 `RaftNode` drives it from asyncio; a simulation drives it from a seed. It reads no clock but the injected one, draws
 no number but from the injected source, and touches no file but through the injected disk. Between `step` and
-`complete` nothing else may happen to it: then the leader, which counts itself for every entry, counts only what is
-synced.
+`complete` nothing else may happen to it, but for `heartbeat`: then the leader, which counts itself for every entry,
+counts only what is synced.
 
 A leader's appends leave before its own sync (they promise nothing of its own), so that the disks of all members
 work at the same time; everything else waits for it.
@@ -175,6 +175,13 @@ class Replica:
             self._replicate(begun)
             if not self._log.promised:
                 self._flush(_EARLY)
+
+    def heartbeat(self) -> None:
+        """May be called while a sync runs, and nothing else: the followers hear their leader, and get what they
+        lack. It promises nothing of this member's own that is not synced."""
+        if self.core.is_leader and not self._log.promised:
+            self._replicate(round_begun=True)
+            self._flush(_EARLY)
 
     @property
     def must_sync(self) -> bool:

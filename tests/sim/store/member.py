@@ -169,8 +169,16 @@ class SimMember:
             self._syncing = True
             took_s = self.world.rng.uniform(*self.sync_s)
             self.world.after(took_s, self._synced, self.boots, took_s)
+            interval_s = self.config.heartbeat_interval_s
+            for number in range(1, 1 + int(min(took_s, self.config.election_timeout_s / 2) / interval_s)):
+                self.world.after(number * interval_s, self._heartbeat, self.boots)
         else:
             self._complete()
+
+    def _heartbeat(self, boot: int) -> None:
+        """While a sync runs, as `RaftNode` does."""
+        if boot == self.boots and self.alive and self._syncing and not self.paused:
+            self.replica.heartbeat()
 
     def _synced(self, boot: int, took_s: float) -> None:
         if boot != self.boots or not self.alive:
