@@ -16,22 +16,27 @@ order and weight. The defaults are part of MultiPoint and are disabled as anythi
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from control_plane.client.types import Obj
+from control_plane.scheduler.extenders import ExtenderConfig
+from control_plane.scheduler.extenders import parse as parse_extender
 from control_plane.scheduler.framework.interface import Handle, Plugin
 from control_plane.scheduler.framework.pod_info import DEFAULT_SCHEDULER_NAME
 from control_plane.scheduler.framework.profile import POINTS, Profile
 from control_plane.scheduler.plugins.registry import DEFAULT_PLUGINS, PLUGINS
+from store.component.flags import parse_duration
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"
 ALL = "*"
+FIT = "NodeResourcesFit"
 
 _KNOWN = {
     "apiVersion",
@@ -71,6 +76,7 @@ class SchedulerConfig:
     max_backoff_s: float = 10.0
     leader_election: Obj = field(default_factory=dict)
     kubeconfig: str = ""
+    extenders: Sequence[ExtenderConfig] = ()
 
 
 def load(path: str) -> SchedulerConfig:
@@ -86,11 +92,14 @@ def parse(document: Obj) -> SchedulerConfig:
         raise ConfigError(f"apiVersion and kind must be {API_VERSION} and {KIND}")
     if unknown := sorted(set(document) - _KNOWN):
         raise ConfigError(f"unknown field {unknown[0]!r}")
-    if document.get("extenders"):
-        raise ConfigError("extenders are not supported yet")
+    try:
+        extenders = [parse_extender(each, parse_duration) for each in document.get("extenders") or ()]
+    except (ValueError, ArgumentTypeError) as error:
+        raise ConfigError(str(error)) from error
     percentage = document.get("percentageOfNodesToScore") or 0
     listed: Sequence[Obj] = document.get("profiles") or ({},)
-    profiles = [_profile(each, percentage) for each in listed]
+    unfit = sorted(name for each in extenders for name in each.ignored_by_scheduler)
+    profiles = [_without(_profile(each, percentage), unfit) for each in listed]
     names = [profile.scheduler_name for profile in profiles]
     if len(set(names)) != len(names):
         raise ConfigError("profiles: schedulerName must be unique")
@@ -100,6 +109,7 @@ def parse(document: Obj) -> SchedulerConfig:
         float(document.get("podMaxBackoffSeconds") or 10),
         document.get("leaderElection") or {},
         (document.get("clientConnection") or {}).get("kubeconfig") or "",
+        extenders,
     )
 
 
@@ -113,6 +123,15 @@ def _profile(each: Obj, percentage: int) -> ProfileConfig:
         {config["name"]: config.get("args") or {} for config in each.get("pluginConfig") or ()},
         each.get("percentageOfNodesToScore") or percentage,
     )
+
+
+def _without(profile: ProfileConfig, resources: Sequence[str]) -> ProfileConfig:
+    """Resources that an extender looks after alone are none of NodeResourcesFit's business."""
+    if not resources:
+        return profile
+    fit = profile.args.get(FIT) or {}
+    ignored = [*(fit.get("ignoredResources") or ()), *resources]
+    return replace(profile, args={**profile.args, FIT: {**fit, "ignoredResources": ignored}})
 
 
 def build(config: ProfileConfig, handle: Handle, plugins: Mapping[str, type[Plugin]] = PLUGINS) -> Profile:

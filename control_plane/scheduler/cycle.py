@@ -6,7 +6,7 @@ starting where the last cycle stopped, so that all nodes get their turn; the bes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from control_plane.scheduler.cache import Cache
@@ -25,6 +25,7 @@ BASE_PERCENTAGE = 50  # adaptive: 50 % of small clusters, less by one for every 
 NODES_PER_PERCENT = 125
 
 SKIPPED = "skipped filters"  # in the state: names of the plugins whose PreFilter said Skip
+EXTENDERS = "extenders"
 NARROWED = "narrowed by"  # in the state: names of those that named nodes
 
 
@@ -63,8 +64,8 @@ class Scheduling:
         self._choose = choose
         self._start = 0
 
-    def place(self, profile: Profile, pod: PodInfo) -> Placement:
-        """Raises FitError, or PluginError."""
+    def feasible(self, profile: Profile, pod: PodInfo) -> list[str]:
+        """The nodes that would do. Raises FitError, or PluginError."""
         nodes = self._cache.all()
         if not nodes:
             raise FitError(0, Diagnosis())
@@ -75,9 +76,34 @@ class Scheduling:
         search = self._feasible(profile, state, pod, table, wanted, diagnosis)
         if not search.found:
             raise FitError(len(nodes), diagnosis)
+        return [nodes[position].name for position in search.found]
+
+    def place(
+        self,
+        profile: Profile,
+        pod: PodInfo,
+        among: frozenset[str] | None = None,
+        bonus: Mapping[str, int] | None = None,
+    ) -> Placement:
+        """`among`: only these nodes; `bonus`: added to their scores. Raises FitError, or PluginError."""
+        nodes = self._cache.all()
+        if not nodes:
+            raise FitError(0, Diagnosis())
+        state: CycleState = {}
+        diagnosis = Diagnosis()
+        wanted = self._pre_filter(profile, state, pod, diagnosis, len(nodes))
+        if among is not None:
+            wanted = among if wanted is None else wanted & among
+        table = profile.tables.table(pod, self._cache)
+        search = self._feasible(profile, state, pod, table, wanted, diagnosis)
+        if not search.found:
+            raise FitError(len(nodes), diagnosis)
         best, score = 0, 0
         if len(search.found) > 1:
             totals = self._scores(profile, state, pod, table, search)
+            if bonus:
+                extra = [bonus.get(nodes[position].name, 0) for position in search.found]
+                totals = _added(totals, extra, 1)
             score = max(totals)
             ties = [position for position, total in enumerate(totals) if total == score]
             best = ties[0] if len(ties) == 1 else self._choose(ties)
@@ -154,7 +180,7 @@ class Scheduling:
             search = self._look(profile, state, pod, table, ranges, len(named))
             if not search.found:
                 self._explain(profile, state, pod, table, named, diagnosis)
-                self._left_out(diagnosis, state[NARROWED])
+                self._left_out(diagnosis, state[NARROWED] or [EXTENDERS])
             return search
         count = len(nodes)
         start = self._start % count

@@ -22,6 +22,7 @@ from control_plane.client.leader_flags import add_leader_flags, elector_from
 from control_plane.client.renewal import keep_renewed
 from control_plane.scheduler import config as configuration
 from control_plane.scheduler.config import ConfigError, SchedulerConfig
+from control_plane.scheduler.extenders import Extenders
 from control_plane.scheduler.framework.profile import Profile
 from control_plane.scheduler.metrics import Metrics
 from control_plane.scheduler.scheduler import Scheduler
@@ -115,6 +116,7 @@ def _scheduler(client: Client, config: SchedulerConfig, metrics: Metrics) -> Sch
             metrics=metrics,
             initial_backoff_s=config.initial_backoff_s,
             max_backoff_s=config.max_backoff_s,
+            extenders=Extenders(config.extenders),
         )
     except ConfigError as error:
         raise FatalError(str(error)) from error

@@ -17,20 +17,21 @@ from control_plane.client.backoff import Random
 from control_plane.client.client import Client
 from control_plane.client.events import EventRecorder
 from control_plane.client.gvr import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS
-from control_plane.client.informer import InformerFactory
+from control_plane.client.informer import InformerFactory, Transform, drop_managed_fields
 from control_plane.client.types import Obj
 from control_plane.scheduler import metrics as names
 from control_plane.scheduler import slim
 from control_plane.scheduler.cache import Cache
-from control_plane.scheduler.cycle import Placement, PluginError, Scheduling
+from control_plane.scheduler.cycle import EXTENDERS, Placement, PluginError, Scheduling
 from control_plane.scheduler.deadlines import Deadlines
+from control_plane.scheduler.extenders import ExtenderError, Extenders
 from control_plane.scheduler.framework.annotations import group_of
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
 from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
-from control_plane.scheduler.framework.interface import Nodes, Workloads
+from control_plane.scheduler.framework.interface import CycleState, Nodes, Workloads
 from control_plane.scheduler.framework.pod_info import PodInfo, pod_info
 from control_plane.scheduler.framework.profile import Profile
-from control_plane.scheduler.framework.status import Status, error
+from control_plane.scheduler.framework.status import Status, error, unresolvable, unschedulable
 from control_plane.scheduler.handlers import Handlers
 from control_plane.scheduler.metrics import Metrics
 from control_plane.scheduler.nominator import Nominator
@@ -63,6 +64,7 @@ class Scheduler:
         metrics: Metrics | None = None,
         initial_backoff_s: float = 1.0,
         max_backoff_s: float = 10.0,
+        extenders: Extenders | None = None,
     ) -> None:
         self.client = client
         self.clock = client.clock
@@ -73,11 +75,12 @@ class Scheduler:
         self.nodes: Nodes = self.cache
         self.nominator = Nominator()
         self.workloads: Workloads = InformedWorkloads(self.informers)
+        self._extenders = extenders or Extenders()
         storage = InformedStorage(self.informers, self.clock)
         self.storage: Storage = storage
-        self._pods = self.informers.informer(PODS, field_selector=UNFINISHED, transform=slim.pod)
+        self._pods = self.informers.informer(PODS, field_selector=UNFINISHED, transform=self._kept(slim.pod))
         self._pods.add_index("group", _group_key)
-        self._nodes = self.informers.informer(NODES, transform=slim.node)
+        self._nodes = self.informers.informer(NODES, transform=self._kept(slim.node))
         self._namespaces = self.informers.informer(NAMESPACES, transform=slim.namespace)
         self._budgets = self.informers.informer(POD_DISRUPTION_BUDGETS)
         self.profiles = dict(make_profiles(self))
@@ -107,6 +110,10 @@ class Scheduler:
         )
         handlers.attach(self._pods, self._nodes, self._namespaces)
         storage.attach(self.queue.happened)
+
+    def _kept(self, slimmed: Transform) -> Transform:
+        """Extenders are shown whole objects."""
+        return drop_managed_fields if self._extenders else slimmed
 
     # ---- for plugins
 
@@ -162,6 +169,7 @@ class Scheduler:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._events.close()
         await self._reporter.close()
+        await self._extenders.close()
 
     async def _schedule(self) -> None:
         cycles = 0
@@ -171,7 +179,10 @@ class Scheduler:
                 await self.queue.wait()
                 continue
             await self._slots.acquire()
-            task = self.schedule_one(queued)
+            if self._extenders and self._extenders.interested(queued.pod):
+                task = await self._schedule_extended(queued)
+            else:
+                task = self.schedule_one(queued)
             if task is None:
                 self._slots.release()
             cycles += 1
@@ -209,7 +220,34 @@ class Scheduler:
 
     # ---- one pod
 
-    def schedule_one(self, queued: QueuedPod) -> asyncio.Task[None] | None:
+    async def _schedule_extended(self, queued: QueuedPod) -> asyncio.Task[None] | None:
+        """With extenders asked first about the nodes that would do."""
+        pod, profile = queued.pod, self.profile_of(queued.pod)
+        try:
+            names = self._algorithm.feasible(profile, pod)
+            nodes = {name: node for name in names if (node := self.cache.get(name)) is not None}
+            advice = await self._extenders.advise(pod, nodes)
+        except FitError:
+            return self.schedule_one(queued)
+        except Exception as failure:
+            self._broken(profile, queued, failure)
+            return None
+        if not advice.names:
+            diagnosis = Diagnosis()
+            for name, reason in advice.failed.items():
+                diagnosis.add(name, unschedulable(reason).by(EXTENDERS))
+            for name, reason in advice.unresolvable.items():
+                diagnosis.add(name, unresolvable(reason).by(EXTENDERS))
+            self._no_fit(profile, queued, FitError(len(nodes), diagnosis))
+            return None
+        return self.schedule_one(queued, frozenset(advice.names), advice.scores)
+
+    def schedule_one(
+        self,
+        queued: QueuedPod,
+        among: frozenset[str] | None = None,
+        bonus: Mapping[str, int] | None = None,
+    ) -> asyncio.Task[None] | None:
         """A scheduling cycle; the task of the binding that follows, if any."""
         pod = queued.pod
         profile = self.profile_of(pod)
@@ -218,7 +256,7 @@ class Scheduler:
             return None
         started_s = self.clock.monotonic()
         try:
-            placement = self._algorithm.place(profile, pod)
+            placement = self._algorithm.place(profile, pod, among, bonus)
         except FitError as failure:
             self._no_fit(profile, queued, failure)
             return None
@@ -267,7 +305,7 @@ class Scheduler:
                 return
             before = profile.run_pre_bind(state, pod, node_name)
             status = await self._unslotted(before, bool(pod.pod["spec"].get("volumes")))
-            status = status or await profile.run_bind(state, pod, node_name)
+            status = status or await self._run_bind(profile, state, pod, node_name)
         except asyncio.CancelledError:
             self._undo(profile, pod, placement)
             raise
@@ -284,6 +322,18 @@ class Scheduler:
         now_s = self.clock.monotonic()
         self._count(profile, names.SCHEDULED, now_s - started_s)
         self.metrics.sli_s.observe(now_s - queued.first_seen_s)
+
+    async def _run_bind(
+        self, profile: Profile, state: CycleState, pod: PodInfo, node_name: str
+    ) -> Status | None:
+        extender = self._extenders.binder(pod) if self._extenders else None
+        if extender is None:
+            return await profile.run_bind(state, pod, node_name)
+        try:
+            await extender.bind(pod, node_name)
+        except ExtenderError as failure:
+            return error(str(failure))
+        return None
 
     async def _unslotted(self, waits: Awaitable[Status | None], long: bool) -> Status | None:
         """What may take long leaves its place to other bindings meanwhile; a gang of any size can wait."""
