@@ -10,6 +10,8 @@ from pathlib import Path
 
 from control_plane.apiserver.authn.build import AuthenticationOptions
 from control_plane.apiserver.authn.front_proxy import FrontProxyHeaders
+from control_plane.apiserver.authn.oidc import OIDCOptions
+from control_plane.apiserver.authz.build import WebhookOptions
 from control_plane.apiserver.kubelet import DEFAULT_ADDRESS_TYPES
 from control_plane.apiserver.limits import MAX_READS_IN_FLIGHT, MAX_WRITES_IN_FLIGHT
 from control_plane.apiserver.services.ranges import Network, PortRange
@@ -49,6 +51,7 @@ class Config:
     egress_network_namespace: str = ""
     proxy_client_cert_file: Path | None = None
     proxy_client_key_file: Path | None = None
+    authorization_webhook: WebhookOptions = field(default_factory=WebhookOptions)
 
 
 def parser() -> Parser:
@@ -79,8 +82,9 @@ def parser() -> Parser:
     add(
         "--authorization-mode",
         default="Node,RBAC",
-        help="AlwaysAllow, AlwaysDeny, Node, RBAC; comma-separated, in order",
+        help="AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook; comma-separated, in order",
     )
+    _add_webhooks(flags)
     add("--enable-admission-plugins", default="", help="admission plugins to add to the default ones")
     add("--disable-admission-plugins", default="", help="admission plugins to leave out")
     add(
@@ -159,6 +163,26 @@ def _add_authentication(flags: Parser) -> None:
     add("--requestheader-extra-headers-prefix", default="X-Remote-Extra-", help="prefixes of further headers")
 
 
+def _add_webhooks(flags: Parser) -> None:
+    add = flags.add_argument
+    add("--authorization-webhook-config-file", type=Path, help="kubeconfig of the authorization webhook")
+    add("--authorization-webhook-version", default="v1", choices=("v1", "v1beta1"))
+    add("--authorization-webhook-cache-authorized-ttl", type=parse_duration, default=300.0)
+    add("--authorization-webhook-cache-unauthorized-ttl", type=parse_duration, default=30.0)
+    add("--authentication-token-webhook-config-file", type=Path, help="kubeconfig of the token webhook")
+    add("--authentication-token-webhook-version", default="v1", choices=("v1", "v1beta1"))
+    add("--authentication-token-webhook-cache-ttl", type=parse_duration, default=120.0)
+    add("--oidc-issuer-url", default="", help="URL of the OpenID issuer, whose tokens are accepted")
+    add("--oidc-client-id", default="", help="whom those tokens must be for")
+    add("--oidc-username-claim", default="sub", help="claim that names the user")
+    add("--oidc-username-prefix", default="", help="put before the name; the issuer by default, - for none")
+    add("--oidc-groups-claim", default="", help="claim that names the groups")
+    add("--oidc-groups-prefix", default="", help="put before the groups' names")
+    add("--oidc-required-claim", action="append", default=[], help="key=value that must be; repeatable")
+    add("--oidc-ca-file", type=Path, help="authority of the issuer's certificate; the host's by default")
+    add("--oidc-signing-algs", default="RS256", help="accepted signatures, comma-separated")
+
+
 def config(args: argparse.Namespace) -> Config:
     """Raises FatalError for flags that cannot be."""
     try:
@@ -197,6 +221,12 @@ def config(args: argparse.Namespace) -> Config:
         egress_network_namespace=args.egress_network_namespace,
         proxy_client_cert_file=args.proxy_client_cert_file,
         proxy_client_key_file=args.proxy_client_key_file,
+        authorization_webhook=WebhookOptions(
+            args.authorization_webhook_config_file,
+            args.authorization_webhook_version,
+            args.authorization_webhook_cache_authorized_ttl,
+            args.authorization_webhook_cache_unauthorized_ttl,
+        ),
     )
 
 
@@ -220,6 +250,32 @@ def _authentication(args: argparse.Namespace) -> AuthenticationOptions:
         token_auth_file=args.token_auth_file,
         enable_bootstrap_token_auth=args.enable_bootstrap_token_auth,
         anonymous_auth=args.anonymous_auth,
+        oidc=_oidc(args),
+        token_webhook_config_file=args.authentication_token_webhook_config_file,
+        token_webhook_version=args.authentication_token_webhook_version,
+        token_webhook_cache_ttl_s=args.authentication_token_webhook_cache_ttl,
+    )
+
+
+def _oidc(args: argparse.Namespace) -> OIDCOptions | None:
+    """Raises FatalError."""
+    if not args.oidc_issuer_url and not args.oidc_client_id:
+        return None
+    if not args.oidc_issuer_url or not args.oidc_client_id:
+        raise FatalError("oidc-issuer-url and oidc-client-id must be specified together")
+    if not args.oidc_issuer_url.startswith("https://"):
+        raise FatalError("oidc-issuer-url must use the https scheme")
+    required = dict(each.partition("=")[::2] for each in args.oidc_required_claim)
+    return OIDCOptions(
+        issuer_url=args.oidc_issuer_url,
+        client_id=args.oidc_client_id,
+        username_claim=args.oidc_username_claim,
+        username_prefix=args.oidc_username_prefix,
+        groups_claim=args.oidc_groups_claim,
+        groups_prefix=args.oidc_groups_prefix,
+        required_claims=required,
+        ca_file=args.oidc_ca_file,
+        signing_algorithms=_words(args.oidc_signing_algs),
     )
 
 

@@ -55,6 +55,8 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         await server.core.kubelet.close()
         await server.core.proxy.close()
         await server.webhooks.close()
+        for client in server.review_clients:
+            await client.close()
         await server.aggregation.close()
         await server.client.close()
 

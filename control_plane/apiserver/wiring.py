@@ -36,6 +36,7 @@ from control_plane.apiserver.limits import Limits
 from control_plane.apiserver.pipeline import Pipeline
 from control_plane.apiserver.proxy import Proxy
 from control_plane.apiserver.reader import CacheReader
+from control_plane.apiserver.review_client import ReviewClient
 from control_plane.apiserver.services.allocator import ServiceAllocator
 from control_plane.apiserver.services.kubernetes_service import KubernetesService
 from control_plane.apiserver.storage.leases import EventLeases
@@ -58,6 +59,7 @@ class Server:
     hooks: PostStartHooks
     kubernetes_service: KubernetesService
     webhooks: WebhookClient
+    review_clients: list[ReviewClient]
     tls_context: ssl.SSLContext
     reloaders: list[tls.Reloader]
     custom: CustomResources
@@ -76,7 +78,7 @@ def build(config: Config) -> Server:
     reader = CacheReader(feed, objects, registry)
     authentication = build_authenticator(config.authentication, reader)
     try:
-        authorization = build_authorizer(config.authorization_modes, reader)
+        authorization = build_authorizer(config.authorization_modes, reader, config.authorization_webhook)
     except UnknownMode as error:
         raise FatalError(str(error)) from error
     authorizer = authorization.authorizer
@@ -106,7 +108,7 @@ def build(config: Config) -> Server:
     webhooks = WebhookClient(egress)
     core.admission = _admission(config, core, reader, authorization.escalation, webhooks)
     kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port, new_uid())
-    custom = custom_resources(core)
+    custom = custom_resources(core, webhooks)
     discovery = Discovery(registry)
     proxy_cert, proxy_key = config.proxy_client_cert_file, config.proxy_client_key_file
     aggregation = aggregator(core, discovery, custom.documents, egress, proxy_cert, proxy_key)
@@ -131,6 +133,7 @@ def build(config: Config) -> Server:
         hooks,
         kubernetes_service,
         webhooks,
+        [each for each in (authentication.token_webhook, authorization.webhook) if each is not None],
         tls_context,
         reloaders,
         custom,

@@ -85,7 +85,7 @@ def response_of(answer: aiohttp.ClientResponse) -> Response:
         finally:
             answer.close()
 
-    return Response(answer.status, b"", answer.headers.get("Content-Type", JSON), headers, stream)
+    return Response(answer.status, b"", answer.headers.get("Content-Type", JSON), headers, stream=stream)
 
 
 def _unavailable(why: str = "service unavailable") -> Response:

@@ -16,12 +16,15 @@ from control_plane.apiserver.authn.bearer import BearerAuthenticator
 from control_plane.apiserver.authn.bootstrap_token import BootstrapTokenAuthenticator
 from control_plane.apiserver.authn.front_proxy import FrontProxyAuthenticator, FrontProxyHeaders
 from control_plane.apiserver.authn.interface import Authenticator, TokenAuthenticator
+from control_plane.apiserver.authn.oidc import OIDCAuthenticator, OIDCOptions
 from control_plane.apiserver.authn.service_account_tokens import ServiceAccountAuthenticator
 from control_plane.apiserver.authn.token_file import TokenFileAuthenticator, parse_token_file
 from control_plane.apiserver.authn.token_issuer import TokenIssuer, TokenRequests
 from control_plane.apiserver.authn.token_signatures import TokenSignatures
 from control_plane.apiserver.authn.union import UnionAuthenticator
+from control_plane.apiserver.authn.webhook import DEFAULT_TTL_S, WebhookAuthenticator
 from control_plane.apiserver.authn.x509 import X509Authenticator, load_authorities
+from control_plane.apiserver.review_client import ReviewClient
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc"
 
@@ -43,6 +46,10 @@ class AuthenticationOptions:
     token_auth_file: Path | None = None
     enable_bootstrap_token_auth: bool = True
     anonymous_auth: bool = True
+    oidc: OIDCOptions | None = None
+    token_webhook_config_file: Path | None = None
+    token_webhook_version: str = "v1"  # noqa: S105 - a version of the API
+    token_webhook_cache_ttl_s: float = DEFAULT_TTL_S
 
     @property
     def audiences(self) -> tuple[str, ...]:
@@ -57,6 +64,7 @@ class Authentication:
     tokens: BearerAuthenticator  # TokenReview: `await authenticate_token(token, audiences)`
     token_requests: TokenRequests | None  # the `token` subresource; None without a signing key
     public_keys: tuple[ec.EllipticCurvePublicKey, ...]  # for the OIDC documents
+    token_webhook: ReviewClient | None  # to be closed at the end
     issuer: str
 
 
@@ -66,7 +74,9 @@ def build_authenticator(
     """Reads the files of the options. Order as in kube-apiserver: front proxy, certificate, tokens,
     anonymous."""
     keys = _public_keys(options)
-    bearer = BearerAuthenticator(_token_authenticators(options, keys, reader, clock))
+    config_file = options.token_webhook_config_file
+    webhook = ReviewClient.load(config_file) if config_file is not None else None
+    bearer = BearerAuthenticator(_token_authenticators(options, keys, reader, webhook, clock))
     authenticators: list[Authenticator] = []
     if options.requestheader_client_ca_file is not None:
         authorities = load_authorities(options.requestheader_client_ca_file.read_bytes())
@@ -81,6 +91,7 @@ def build_authenticator(
         bearer,
         _token_requests(options, reader, clock),
         tuple(keys),
+        webhook,
         options.service_account_issuers[0],
     )
 
@@ -89,6 +100,7 @@ def _token_authenticators(
     options: AuthenticationOptions,
     keys: Sequence[ec.EllipticCurvePublicKey],
     reader: Reader,
+    webhook: ReviewClient | None,
     clock: Callable[[], float],
 ) -> list[TokenAuthenticator]:
     found: list[TokenAuthenticator] = []
@@ -100,6 +112,11 @@ def _token_authenticators(
         found.append(ServiceAccountAuthenticator(signatures, issuers, audiences, reader, clock))
     if options.enable_bootstrap_token_auth:
         found.append(BootstrapTokenAuthenticator(reader, clock))
+    if options.oidc is not None:
+        found.append(OIDCAuthenticator(options.oidc))
+    if webhook is not None:
+        version, ttl_s = options.token_webhook_version, options.token_webhook_cache_ttl_s
+        found.append(WebhookAuthenticator(webhook, options.audiences, version, ttl_s))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from control_plane.apiserver.admission.interface import Reader
 from control_plane.apiserver.authz.bootstrap.policy import node_rules
@@ -14,13 +15,29 @@ from control_plane.apiserver.authz.rbac import RBACAuthorizer
 from control_plane.apiserver.authz.rules_review import RulesResolver
 from control_plane.apiserver.authz.static import AlwaysAllow, AlwaysDeny, PrivilegedGroup
 from control_plane.apiserver.authz.union import UnionAuthorizer
+from control_plane.apiserver.authz.webhook import (
+    DEFAULT_ALLOWED_TTL_S,
+    DEFAULT_REFUSED_TTL_S,
+    WebhookAuthorizer,
+)
+from control_plane.apiserver.review_client import ReviewClient
 
-MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node")
+MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "Webhook")
 DEFAULT_MODES = ("Node", "RBAC")
 
 
 class UnknownMode(ValueError):
     """`--authorization-mode` names a mode that there is not, or one twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookOptions:
+    """The fields are kube-apiserver's `--authorization-webhook-` flags."""
+
+    config_file: Path | None = None
+    version: str = "v1"
+    cache_authorized_ttl_s: float = DEFAULT_ALLOWED_TTL_S
+    cache_unauthorized_ttl_s: float = DEFAULT_REFUSED_TTL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +47,13 @@ class Authorization:
     authorizer: Authorizer  # every request; refuse unless the decision is ALLOW, with `forbidden_error`
     rules: RulesResolver  # SelfSubjectRulesReview
     escalation: EscalationCheck | None  # given to `build_admission`; None without RBAC
+    webhook: ReviewClient | None = None  # to be closed at the end
 
 
-def build_authorizer(modes: Sequence[str], reader: Reader) -> Authorization:
-    """The modes in the order given, after `system:masters`. Raises UnknownMode.
+def build_authorizer(
+    modes: Sequence[str], reader: Reader, webhook: WebhookOptions | None = None
+) -> Authorization:
+    """The modes in the order given, after `system:masters`. Raises UnknownMode, certs.errors.Unreadable.
 
     After start the server calls `authz.bootstrap.reconcile.ensure_default_policy` once if RBAC is among them.
     """
@@ -41,6 +61,7 @@ def build_authorizer(modes: Sequence[str], reader: Reader) -> Authorization:
         raise UnknownMode(f"authorization modes must be given once each: {', '.join(modes)}")
     rbac = RBACAuthorizer(reader) if "RBAC" in modes else None
     authorizers: list[Authorizer] = [PrivilegedGroup()]
+    client: ReviewClient | None = None
     for mode in modes:
         match mode:
             case "AlwaysAllow":
@@ -52,8 +73,16 @@ def build_authorizer(modes: Sequence[str], reader: Reader) -> Authorization:
             case "RBAC":
                 assert rbac is not None
                 authorizers.append(rbac)
+            case "Webhook":
+                if webhook is None or webhook.config_file is None:
+                    raise UnknownMode(
+                        "authorization-mode Webhook requires --authorization-webhook-config-file to be set"
+                    )
+                client = ReviewClient.load(webhook.config_file)
+                ttls_s = webhook.cache_authorized_ttl_s, webhook.cache_unauthorized_ttl_s
+                authorizers.append(WebhookAuthorizer(client, webhook.version, *ttls_s))
             case _:
                 raise UnknownMode(f'"{mode}" is not a valid mode; there are {", ".join(MODES)}')
     union = UnionAuthorizer(authorizers)
     escalation = EscalationCheck(rbac, union, reader) if rbac is not None else None
-    return Authorization(union, RulesResolver(rbac, modes), escalation)
+    return Authorization(union, RulesResolver(rbac, modes), escalation, client)

@@ -45,6 +45,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_GET(self) -> None:
+        found = self.server.owner.documents.get(self.path)
+        body = json.dumps(found).encode()
+        self.send_response(200 if found is not None else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
 
@@ -55,6 +64,7 @@ class WebhookServer:
         self.whole: Callable[[Object], tuple[int, bytes]] | None = (
             None  # instead of `answer`: status and body
         )
+        self.documents: dict[str, Object] = {}  # what a GET of a path answers
         self.reviews: list[Object] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
