@@ -15,6 +15,7 @@ DRIVERS = {
     "startup": "bench.cluster.startup",
     "pods": "bench.cluster.pods",
     "failover": "bench.cluster.failover",
+    "store-grpc": "bench.store.grpc",
     "scheduling": "bench.cluster.scheduling",
 }
 
