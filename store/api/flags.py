@@ -48,7 +48,12 @@ def _member_flags(parser: Parser) -> None:
         default="new",
         help="found a cluster, or join one",
     )
-    add("--join-endpoints", default="", metavar="URL,…", help="client URLs of the running cluster to join")
+    add(
+        "--join-endpoints",
+        default="",
+        metavar="URL,…",
+        help="client URLs of the running cluster to join; default: its peers are asked",
+    )
     add("--initial-cluster-token", default="etcd-cluster", help="keeps clusters apart that share URLs")
 
 
@@ -151,10 +156,10 @@ def retention(args: argparse.Namespace) -> Retention:
 
 def check(args: argparse.Namespace) -> None:
     """What the types of the flags cannot say."""
-    if joins(args) and not args.join_endpoints:
+    if joins(args) and not args.join_endpoints and len(initial_cluster(args)) == 1:
         raise FatalError(
-            "--initial-cluster-state=existing needs --join-endpoints, the client URLs of running members, "
-            "to which this member was added before"
+            "--initial-cluster-state=existing needs to know whom to ask: name the other members in "
+            "--initial-cluster, or give their client URLs in --join-endpoints"
         )
     for prefix in ("", "peer_"):
         for name in ("cert_file", "key_file", "trusted_ca_file"):

@@ -140,7 +140,7 @@ async def _raft_config(args: argparse.Namespace, reloaders: list[Reloader]) -> R
         reloaders += [Reloader(context, cert, key) for context in (server, client)]
         members = flags.initial_cluster(args)
         join = None
-        if flags.joins(args):
+        if flags.joins(args) and args.join_endpoints:
             join = await ask_cluster(flags.split(args.join_endpoints), client, args.name, members[args.name])
         return RaftConfig(
             name=args.name,
@@ -148,6 +148,7 @@ async def _raft_config(args: argparse.Namespace, reloaders: list[Reloader]) -> R
             initial_members=members,
             cluster_token=args.initial_cluster_token,
             join=join,
+            existing=flags.joins(args),
             listen_urls=flags.split(args.listen_peer_urls),
             advertise_client_urls=flags.split(args.advertise_client_urls or args.listen_client_urls),
             server_tls=server,

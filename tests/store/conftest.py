@@ -176,6 +176,7 @@ class BalsaCluster:
         names = [f"m{number + 1}" for number in range(size)]
         cluster = ",".join(f"{name}=https://127.0.0.1:{free_port()}" for name in names)
         self.tls = tls
+        self.initial_cluster = cluster
         self.members = [BalsaMember(directory, tls, name, free_port(), cluster) for name in names]
 
     @property

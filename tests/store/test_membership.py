@@ -46,6 +46,25 @@ async def test_a_dead_member_is_replaced_under_load(tmp_path: Path, tls: TlsFile
         assert not any(member.is_learner for member in members)
 
 
+@pytest.mark.cluster
+async def test_a_member_joins_by_the_peers_of_the_initial_cluster_alone(
+    tmp_path: Path, tls: TlsFiles
+) -> None:
+    """As etcd's own: `--initial-cluster-state existing`, and `--initial-cluster` names everybody."""
+    async with balsa_cluster(tmp_path, tls, size=1) as cluster, cluster.client() as client:
+        await client.put(b"k/before", b"v")
+        peer_url = f"https://127.0.0.1:{free_port()}"
+        others = cluster.initial_cluster
+        joining = BalsaMember(tmp_path, tls, "m2", free_port(), f"{others},m2={peer_url}")
+        joining.flags = ["--initial-cluster-state=existing"]
+        added = await client.member_add([peer_url], is_learner=True)
+        cluster.members.append(joining)
+        await joining.start()
+        await eventually(lambda: _promoted(client, added.id))
+        async with cluster.client(joining.url) as through:
+            assert (await through.range(b"k/before")).kvs[0].value == b"v"
+
+
 async def _write(client: StoreClient, written: list[bytes], stop: asyncio.Event) -> None:
     number = 0
     while not stop.is_set():

@@ -347,7 +347,7 @@ BAD_STARTS = {
     "not in the cluster": (["--initial-cluster=other=https://127.0.0.1:1"], b"does not name this member"),
     "certificates off": (["--client-cert-auth=false"], b"cannot be turned off"),
     "bad retention": (["--auto-compaction-retention=soon"], b"--auto-compaction-retention"),
-    "joining": (["--initial-cluster-state=existing"], b"needs --join-endpoints"),
+    "joining": (["--initial-cluster-state=existing"], b"needs to know whom to ask"),
 }
 
 
