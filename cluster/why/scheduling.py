@@ -11,6 +11,7 @@ from cluster.why.world import World
 from control_plane.api import meta
 from control_plane.api.quantity import Quantity, from_units, parse_or_zero
 from control_plane.client.types import Obj
+from control_plane.scheduler.framework.annotations import group_of
 
 DEFAULT_SCHEDULER = "default-scheduler"
 SCHEDULER_LEASE = ("kube-scheduler", "kube-system")
@@ -27,6 +28,8 @@ def explain(world: World, pod: Obj) -> Cause:
             f"is held back by its scheduling {_gates(gates)}",
             do=("remove the gates from spec.schedulingGates when the pod may be scheduled",),
         )
+    if (waiting := _group(world, pod, about)) is not None:
+        return waiting
     scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
     condition = meta.condition(pod, "PodScheduled") or {}
     if condition.get("status") == "False":
@@ -42,6 +45,20 @@ def explain(world: World, pod: Obj) -> Cause:
         gone = Cause("scheduler", f"has not renewed its lease for {silence_s:.0f} s: none is running")
         return Cause(about, "waits to be scheduled", because=(gone,), do=("balsa status",))
     return Cause(about, "waits for its first try at being scheduled", do=("try again in a moment",))
+
+
+def _group(world: World, pod: Obj, about: str) -> Cause | None:
+    """One of a group that is not complete yet: until then its pods are not even tried."""
+    group = group_of(pod)
+    if group is None:
+        return None
+    there = sum(
+        (other := group_of(each)) is not None and other.name == group.name for each in world.all("pods")
+    )
+    if there >= group.min_member:
+        return None
+    says = f"waits for its group {group.name}: {there} of the {group.min_member} pods that it needs exist"
+    return Cause(about, says, do=("create the other pods of the group, or lower min-member",))
 
 
 def _gates(gates: Sequence[str]) -> str:

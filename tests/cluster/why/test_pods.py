@@ -36,7 +36,15 @@ CRASHED = {
 UNBOUND = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
 
 
+GROUPED = {"scheduling.balsa.dev/group": "g", "scheduling.balsa.dev/min-member": "3"}
+
 PODS = [
+    pytest.param(
+        {"pods": [pod(on="", annotations=GROUPED, status={"phase": "Pending"})]},
+        "waits for its group g: 1 of the 3 pods",
+        "create the other pods of the group",
+        id="gang is not complete",
+    ),
     pytest.param({"pods": [pod()]}, "has been ready for 60s", "", id="ready"),
     pytest.param(
         {"pods": [pod(on="", spec={"schedulingGates": [{"name": "x/wait"}]})]},
