@@ -78,7 +78,7 @@ def masked(text: str) -> str:
     lines = [line for line in text.splitlines(keepends=True) if not line.startswith(('{"level"', "{level"))]
     text = "".join(lines)
     for pattern, replacement in (
-        (r"\b[0-9a-f]{15,16}\b", "<id>"),
+        (r"(?<= ) *\b[0-9a-f]{13,16}\b|\b[0-9a-f]{13,16}\b", "<id>"),  # a short one is padded
         (r"0xc000[0-9a-f]+", "<pointer>"),  # etcdctl panics at what it does not understand
         (r"https://127\.0\.0\.1:\d+", "<url>"),
         (r"\d+(\.\d+)?(µs|ms|s)\b", "<time>"),
