@@ -115,7 +115,11 @@ def give_hints(history: Sequence[Operation], changes: Sequence[Change]) -> None:
     which no other wrote; a delete by being the first that explains one which nobody was told of."""
     written = {each.value: each.mod_revision for each in changes if each.version}
     claimed = {
-        (each.key, op.hint) for op in history if op.succeeded for each in op.success if each.kind == "delete"
+        (do.key, operation.hint)
+        for operation in history
+        if operation.succeeded
+        for do, result in zip(operation.success, operation.results, strict=True)
+        if do.kind == "delete" and result is not None
     }
     deleted: dict[bytes, deque[int]] = defaultdict(deque)
     for change in changes:

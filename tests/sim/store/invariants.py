@@ -149,6 +149,10 @@ class Invariants:
             log.base_index >= commit or (log.synced_index >= commit and log.term_at(commit) == term)
             for log in logs
         )
+        if term != leader.replica.core.term:
+            self.fail(
+                f"commit rule: {leader.name} commits entry {commit} of term {term} by counting (§5.4.2)"
+            )
         if holding <= len(voters) // 2:
             self.fail(
                 f"quorum: {leader.name} commits entry {commit}, which {holding} of {len(voters)} voters hold"
