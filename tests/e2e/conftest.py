@@ -100,15 +100,16 @@ _numbers = itertools.count(1)
 @pytest.fixture(params=kubectls.oldest_and_newest(), ids=lambda path: path.name)
 def kubectl(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> Iterator[Kubectl]:
     """The oldest and the newest kubectl at hand, each in a namespace of its own."""
-    yield from _in_namespace(cluster, tmp_path, request.param)
+    yield from namespace_for(cluster, tmp_path, request.param)
 
 
 @pytest.fixture
 def newest(cluster: Cluster, tmp_path: Path) -> Iterator[Kubectl]:
-    yield from _in_namespace(cluster, tmp_path, kubectls.found()[-1])
+    yield from namespace_for(cluster, tmp_path, kubectls.found()[-1])
 
 
-def _in_namespace(cluster: Cluster, tmp_path: Path, binary: Path) -> Iterator[Kubectl]:
+def namespace_for(cluster: Cluster, tmp_path: Path, binary: Path) -> Iterator[Kubectl]:
+    """A kubectl with a namespace of its own, which is deleted afterwards."""
     namespace = f"test-{next(_numbers)}"
     made = Kubectl(binary, cluster.kubeconfig, tmp_path / "cache", namespace)
     made("create", "namespace", namespace)

@@ -162,7 +162,7 @@ class _Forwarder:
         await error.discard()  # clients say nothing there
         try:
             port = _port(data.headers.get("port", ""))
-            problem = await forward(data, port, self.pod, self.dial)
+            problem = await forward(_StreamPair(data, error), port, self.pod, self.dial)
         except BadOptions as refused:
             problem = str(refused)
         if problem:
@@ -171,6 +171,23 @@ class _Forwarder:
                 await error.write(problem.encode())
         await data.end()
         await error.end()
+
+
+@dataclass(frozen=True, slots=True)
+class _StreamPair:
+    data: Stream
+    error: Stream
+
+    async def read(self) -> bytes:
+        return await self.data.read()
+
+    async def write(self, data: bytes) -> None:
+        await self.data.write(data)
+
+    async def end(self) -> None:
+        """All is well: clients wait for that word before they close their side."""
+        await self.data.end()
+        await self.error.end()
 
 
 def _stop_timer(pair: _Pair) -> None:
