@@ -39,6 +39,8 @@ class Installer:
         if message["term"] < self._core.term:
             self._send(peer, {"type": "stale", "term": self._core.term})
             return
+        if message["term"] > self._core.term:  # like every word of a later term, it ends this member's reign
+            self._core.step_down(message["term"])
         if self._known(index, index_term):
             self._core.acknowledge(peer, index)
             return

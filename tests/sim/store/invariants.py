@@ -88,14 +88,15 @@ class Invariants:
 
     def turned(self, member: SimMember) -> None:
         core, seen = member.replica.core, self._seen[member.name]
-        if core.is_leader and seen.led_term != core.term:
+        led = core.is_leader and seen.led_term == core.term  # in the turn before already
+        if core.is_leader and not led:
             seen.led_term = core.term
             self._elected(member)
         commit = core.commit
         if commit != seen.commit:
             if commit < seen.commit:
                 self.fail(f"{member.name}: the commit index fell from {seen.commit} to {commit}")
-            self._committed_up_to(member, seen.commit, commit)
+            self._committed_up_to(member, seen.commit, commit, led)
             seen.commit = commit
 
     # Invariants
@@ -123,14 +124,14 @@ class Invariants:
         if self._entries.setdefault((index, term), found) != found:
             self.fail(f"log matching: {name} has another entry {index} of term {term}")
 
-    def _committed_up_to(self, member: SimMember, before: int, commit: int) -> None:
+    def _committed_up_to(self, member: SimMember, before: int, commit: int, led: bool) -> None:
         log = member.storage.log
         for index in range(max(before, log.base_index) + 1, commit + 1):
             data, _, term = log.entry(index)
             found = (term, crc32(data))
             if self._committed.setdefault(index, found) != found:
                 self.fail(f"state machine safety: {member.name} commits another entry {index}")
-        if member.replica.core.is_leader:
+        if led:
             self._check_quorum(member, commit)
         if commit > self.highest_commit and commit in self._committed:
             self._commits.append((member.replica.core.term, commit))

@@ -13,7 +13,7 @@ from store.raft.membership import Membership
 from store.raft.snapshot import IncomingSnapshot, SnapshotMeta, SnapshotStore
 from tests.store.raft.cluster import Cluster, eventually
 from tests.store.raft.memory_disk import MemoryDisk, PowerLoss
-from tests.store.raft.simulated import SimulatedCluster, small
+from tests.store.raft.simulated import SimulatedCluster, ident, small
 from tests.store.raft.toy import Toy
 
 DIRECTORY = Path("/snap")
@@ -155,6 +155,18 @@ def test_power_loss_of_a_follower_at_any_step_of_installing() -> None:
         disk.before = lambda number, name: None
         cluster.run(3)
         assert c.machine.commands == a.machine.commands, f"at operation {step}"
+
+
+def test_a_piece_of_a_later_terms_snapshot_ends_a_leaders_reign() -> None:
+    """Found by the simulation (seed 62): a deposed leader installed it and went on leading in its old term."""
+    cluster = SimulatedCluster("ABC")
+    a = cluster.elect("A")
+    term = a.core.term + 1
+    piece = {"type": "snapshot_chunk", "term": term, "index": 99, "index_term": term}
+    a.replica.on_message(ident("B"), {**piece, "offset": 0, "data": b"x", "last": False})
+    a.turn()
+    assert not a.core.is_leader
+    assert a.core.term == term
 
 
 class Large(Toy):
