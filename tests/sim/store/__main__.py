@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import count
 from multiprocessing import get_context
+from multiprocessing.pool import AsyncResult
 
 from tests.sim.store import mutations
 from tests.sim.store.simulation import Report, run_seed
@@ -92,8 +93,13 @@ def _reports(seeds: Iterable[int], minutes: float | None, jobs: int, mutate: str
             yield from _run_batch(task)
         return
     with get_context("fork").Pool(jobs) as pool:
-        for reports in pool.imap(_run_batch, tasks):
-            yield from reports
+        running: deque[AsyncResult[list[Report]]] = deque()
+        for task in tasks:  # no more ahead than the processes need, or `--minutes` would never end
+            running.append(pool.apply_async(_run_batch, (task,)))
+            if len(running) > 2 * jobs:
+                yield from running.popleft().get()
+        while running:
+            yield from running.popleft().get()
 
 
 def _batches(seeds: Iterable[int], minutes: float | None) -> Iterator[list[int]]:
