@@ -46,7 +46,7 @@ class Digest(socketserver.BaseRequestHandler):
         digest = hashlib.sha256()
         while data := self.request.recv(65536): digest.update(data)
         self.request.sendall(digest.hexdigest().encode())
-class Server(socketserver.ThreadingTCPServer): allow_reuse_address = True; daemon_threads = True
+class Server(socketserver.ThreadingTCPServer): daemon_threads = True; request_queue_size = 128
 local = Server(("127.0.0.1", 9000), Digest)
 threading.Thread(target=local.serve_forever, daemon=True).start()
 http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Page).serve_forever()

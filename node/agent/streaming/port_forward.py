@@ -47,7 +47,11 @@ class Local(Protocol):
 
     async def write(self, data: bytes) -> None: ...
 
-    async def end(self) -> None: ...
+    async def end(self) -> None:
+        """The pod sends no more."""
+
+    async def reset(self) -> None:
+        """The pod's side, or the client's, is broken."""
 
 
 async def serve(request: web.Request, pod: str, dial: Dial) -> web.StreamResponse:
@@ -165,8 +169,8 @@ class _Forwarder:
             problem = await forward(_StreamPair(data, error), port, self.pod, self.dial)
         except BadOptions as refused:
             problem = str(refused)
+        await data.discard()  # what is left of it must not count against the others
         if problem:
-            await data.discard()
             with contextlib.suppress(StreamReset, ConnectionError):
                 await error.write(problem.encode())
         await data.end()
@@ -188,6 +192,9 @@ class _StreamPair:
         """All is well: clients wait for that word before they close their side."""
         await self.data.end()
         await self.error.end()
+
+    async def reset(self) -> None:
+        await self.data.reset()
 
 
 def _stop_timer(pair: _Pair) -> None:
@@ -216,8 +223,8 @@ async def forward(local: Local, port: int, pod: str, dial: Dial) -> str:
     ]
     try:
         await asyncio.gather(*tasks)
-    except (OSError, StreamReset):
-        pass  # either side has broken the connection off
+    except (OSError, StreamReset):  # either side has broken the connection off
+        await local.reset()
     finally:
         for task in tasks:
             task.cancel()
@@ -287,3 +294,5 @@ class _ChannelConnection:
     async def end(self) -> None:
         """There is no word for it: the whole connection ends, or the client would wait for ever."""
         raise StreamReset("the pod has ended the connection")
+
+    async def reset(self) -> None: ...
