@@ -28,6 +28,10 @@ class CustomKind(Protocol):
         """The version in which objects are written now; those written before may be of another."""
 
     @property
+    def deprecation(self) -> str:
+        """What a client of this version is warned of; "" for one that is not deprecated."""
+
+    @property
     def selectable_fields(self) -> Mapping[str, tuple[str, ...]]:
         """What can be selected by besides name and namespace, with the path of each."""
 

@@ -21,7 +21,8 @@ from typing import Any
 
 Status = dict[str, Any]
 
-_OMIT = object()
+NO_VALUE = object()
+"""The value of a finding that shows none."""
 
 
 class FieldErrorType(StrEnum):
@@ -78,7 +79,7 @@ class FieldError:
     def body(self) -> str:
         """The message without the field's name: `Invalid value: "x": must be …`."""
         words = self.type.words
-        if self.type not in _WITHOUT_VALUE and self.value is not _OMIT:
+        if self.type not in _WITHOUT_VALUE and self.value is not NO_VALUE:
             words = f"{words}: {show_value(self.value)}"
         return f"{words}: {self.detail}" if self.detail else words
 

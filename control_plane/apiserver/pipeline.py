@@ -143,6 +143,8 @@ class Pipeline:
             resource = self._core.registry.get(info.group, info.version, info.resource)
         if resource is None:
             return await self._paths(request, info, user)
+        if resource.custom_kind is not None and resource.custom_kind.deprecation:
+            request.warnings.append(resource.custom_kind.deprecation)
         ctx = Context(self._core, request, info, user, resource, request.warnings)
         return await resource_handler(ctx)(ctx)
 

@@ -108,7 +108,7 @@ def build(config: Config) -> Server:
     webhooks = WebhookClient(egress)
     core.admission = _admission(config, core, reader, authorization.escalation, webhooks)
     kubernetes_service = KubernetesService(client, config.advertise_address, config.secure_port, new_uid())
-    custom = custom_resources(core)
+    custom = custom_resources(core, webhooks)
     discovery = Discovery(registry)
     proxy_cert, proxy_key = config.proxy_client_cert_file, config.proxy_client_key_file
     aggregation = aggregator(core, discovery, custom.documents, egress, proxy_cert, proxy_key)

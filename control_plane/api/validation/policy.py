@@ -9,9 +9,7 @@ from control_plane.api.validation import metadata
 from control_plane.api.validation.registry import (
     Errors,
     Object,
-    immutable,
     on_create,
-    on_update,
     one_of,
     problems,
     spec_of,
@@ -34,76 +32,6 @@ def pod_disruption_budget(obj: Object) -> Errors:
     yield from metadata.label_selector("spec.selector", spec.get("selector"))
     if policy := spec.get("unhealthyPodEvictionPolicy"):
         yield from one_of("spec.unhealthyPodEvictionPolicy", policy, ("AlwaysAllow", "IfHealthyBudget"))
-
-
-@on_create("customresourcedefinitions.apiextensions.k8s.io")
-def custom_resource_definition(obj: Object) -> Errors:
-    spec, name = spec_of(obj), (obj.get("metadata") or {}).get("name", "")
-    declared, group = spec.get("names") or {}, spec.get("group", "")
-    expected = f"{declared.get('plural', '')}.{group}"
-    if name != expected:
-        yield errors.invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
-    if not group:
-        yield errors.required("spec.group")
-    else:
-        yield from problems("spec.group", group, names.dns_subdomain(group))
-        if "." not in group:
-            yield errors.invalid_value("spec.group", group, "should be a domain with at least one dot")
-    yield from one_of("spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
-    yield from _names(declared)
-    yield from _versions(spec.get("versions") or [])
-
-
-def _names(declared: dict[str, Any]) -> Errors:
-    for key in ("plural", "singular", "kind", "listKind"):
-        value = declared.get(key, "")
-        if not value:
-            yield errors.required(f"spec.names.{key}")
-        else:
-            yield from problems(f"spec.names.{key}", value, names.dns1035_label(value.lower()))
-    for index, short in enumerate(declared.get("shortNames") or ()):
-        yield from problems(f"spec.names.shortNames[{index}]", short, names.dns1035_label(short))
-    if declared.get("kind") and declared.get("kind") == declared.get("listKind"):
-        yield errors.invalid_value(
-            "spec.names.listKind", declared["listKind"], "kind and listKind may not be the same"
-        )
-
-
-def _versions(versions: list[dict[str, Any]]) -> Errors:
-    if not versions:
-        yield errors.required("spec.versions", "at least one version must be specified")
-        return
-    taken: set[str] = set()
-    for index, version in enumerate(versions):
-        path, name = f"spec.versions[{index}]", version.get("name", "")
-        yield from problems(f"{path}.name", name, names.dns1035_label(name))
-        if name in taken:
-            yield errors.invalid_value("spec.versions", name, "must contain unique version names")
-        taken.add(name)
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
-            yield errors.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
-    if sum(1 for version in versions if version.get("storage")) != 1:
-        shown = [version.get("name") for version in versions]
-        yield errors.invalid_value(
-            "spec.versions", shown, "must have exactly one version marked as storage version"
-        )
-
-
-@on_update("customresourcedefinitions.apiextensions.k8s.io")
-def custom_resource_definition_update(new: Object, old: Object) -> Errors:
-    spec, before = spec_of(new), spec_of(old)
-    for key in ("group", "scope"):
-        yield from immutable(f"spec.{key}", spec.get(key), before.get(key))
-    for key in ("kind", "plural"):
-        yield from immutable(
-            f"spec.names.{key}", (spec.get("names") or {}).get(key), (before.get("names") or {}).get(key)
-        )
-    served = {version.get("name") for version in spec.get("versions") or ()}
-    for index, stored in enumerate((old.get("status") or {}).get("storedVersions") or ()):
-        if stored not in served:
-            yield errors.invalid_value(
-                f"status.storedVersions[{index}]", stored, "must appear in spec.versions"
-            )
 
 
 @on_create(f"validatingwebhookconfigurations.{_ADMISSION}", f"mutatingwebhookconfigurations.{_ADMISSION}")

@@ -37,8 +37,9 @@ _UNCHECKED = (
 class CustomVersion:
     """`declared` is the entry of `spec.versions`, `converter` the definition's."""
 
-    def __init__(self, declared: Mapping[str, Any], converter: Converter) -> None:
+    def __init__(self, declared: Mapping[str, Any], converter: Converter, group: str, kind: str) -> None:
         self._declared = declared
+        self.deprecation = _deprecation(declared, f"{group}/{declared.get('name', '')} {kind}")
         self._converter = converter
         self.schema: Schema = (declared.get("schema") or {}).get("openAPIV3Schema") or {}
         subresources = declared.get("subresources") or {}
@@ -127,6 +128,12 @@ class CustomVersion:
 
     def store(self, obj: Object) -> Awaitable[Object]:
         return self._converter.to_storage(obj)
+
+
+def _deprecation(declared: Mapping[str, Any], what: str) -> str:
+    if not declared.get("deprecated"):
+        return ""
+    return declared.get("deprecationWarning") or f"{what} is deprecated"
 
 
 def _selectable(declared: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

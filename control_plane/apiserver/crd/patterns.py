@@ -46,4 +46,3 @@ def matches(pattern: str, text: str) -> bool:
         return compiled(pattern).search(text) is not None
     except ValueError:
         return False
-

@@ -15,7 +15,7 @@ from control_plane.apiserver.crd.kind import CustomVersion
 Object = dict[str, Any]
 
 ESTABLISHED, NAMES_ACCEPTED, TERMINATING = "Established", "NamesAccepted", "Terminating"
-READ_AND_DELETE = ("delete", "deletecollection", "get", "list", "watch")
+WITHOUT_CREATE = tuple(verb for verb in ALL_VERBS if verb != "create")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ def served(definition: Mapping[str, Any], serves: bytes, webhook_for: WebhookFor
     storage = next(each["name"] for each in spec["versions"] if each.get("storage"))
     name = meta.name_of(definition)
     converter = Converter(spec["group"], storage, webhook_for(name, spec.get("conversion") or {}))
-    versions = {each["name"]: CustomVersion(each, converter) for each in spec["versions"]}
+    group, kind = spec["group"], spec["names"]["kind"]
+    versions = {each["name"]: CustomVersion(each, converter, group, kind) for each in spec["versions"]}
     converter.versions.update(versions)
     terminating = meta.condition_is_true(definition, TERMINATING)
     resources = {
@@ -59,9 +60,7 @@ def _resource(
     spec = definition["spec"]
     names = (definition.get("status") or {}).get("acceptedNames") or spec["names"]
     subresources = declared.get("subresources") or {}
-    offered = [
-        each for each in (SCALE, STATUS) if subresources.get(each.name) is not None and not terminating
-    ]
+    offered = [each for each in (SCALE, STATUS) if subresources.get(each.name) is not None]
     return Resource(
         group=spec["group"],
         version=declared["name"],
@@ -69,7 +68,7 @@ def _resource(
         kind=names["kind"],
         singular=names.get("singular", ""),
         namespaced=spec["scope"] == "Namespaced",
-        verbs=READ_AND_DELETE if terminating else ALL_VERBS,
+        verbs=WITHOUT_CREATE if terminating else ALL_VERBS,
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         subresources={each.name: each for each in offered},

@@ -7,6 +7,7 @@ was (ratcheting): `old` is the value that corresponds, or NEW.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from control_plane.api import errors
@@ -19,6 +20,7 @@ Errors = Iterator[FieldError]
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
 INT64 = range(-(1 << 63), 1 << 63)
+_FLOAT_DIGITS = 6  # of a float that is printed without an exponent
 INT32 = range(-(1 << 31), 1 << 31)
 
 
@@ -155,14 +157,14 @@ def _maximum(value: float, limit: float, schema: Schema, path: str) -> Errors:
     exclusive = schema.get("exclusiveMaximum")
     if value > limit or (exclusive and value == limit):
         words = "less than" if exclusive else "less than or equal to"
-        yield errors.invalid_value(path, value, f"{_where(path)} should be {words} {number(limit)}")
+        yield errors.invalid_value(path, value, f"{_where(path)} should be {words} {number(limit, value)}")
 
 
 def _minimum(value: float, limit: float, schema: Schema, path: str) -> Errors:
     exclusive = schema.get("exclusiveMinimum")
     if value < limit or (exclusive and value == limit):
         words = "greater than" if exclusive else "greater than or equal to"
-        yield errors.invalid_value(path, value, f"{_where(path)} should be {words} {number(limit)}")
+        yield errors.invalid_value(path, value, f"{_where(path)} should be {words} {number(limit, value)}")
 
 
 def _multiple_of(value: float, factor: float, schema: Schema, path: str) -> Errors:
@@ -171,7 +173,9 @@ def _multiple_of(value: float, factor: float, schema: Schema, path: str) -> Erro
     fits = value % factor == 0 if isinstance(value, int) and isinstance(factor, int) else False
     quotient = 1 / factor * value if factor < 1 else value / factor
     if not fits and abs(quotient - round(quotient)) > 1e-9 * max(1.0, abs(quotient)):
-        yield errors.invalid_value(path, value, f"{_where(path)} should be a multiple of {number(factor)}")
+        yield errors.invalid_value(
+            path, value, f"{_where(path)} should be a multiple of {number(factor, value)}"
+        )
 
 
 def _integer_range(value: float, name: str, schema: Schema, path: str) -> Errors:
@@ -179,7 +183,7 @@ def _integer_range(value: float, name: str, schema: Schema, path: str) -> Errors
     wanted = INT32 if name == "int32" else INT64
     if schema.get("type") == "integer" and int(value) not in wanted:
         words = f"Checked value must be of type integer with format {name} in {path}"
-        yield errors.invalid_value("", "", words)
+        yield errors.invalid_value("<nil>", "", words)
 
 
 def _all_of(value: Any, schemas: Sequence[Schema], schema: Schema, path: str) -> Errors:
@@ -235,19 +239,15 @@ def _child(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def number(value: float) -> str:
-    """A bound as Go prints a float64."""
-    text = repr(float(value))
-    exponent = f"{float(value):.17e}".partition("e")[2]
-    power = int(exponent)
-    digits = repr(float(value)).replace("-", "").replace(".", "").split("e")[0].strip("0")
-    if not -4 <= power < max(21, len(digits)):
-        first, rest = digits[:1], digits[1:]
-        sign = "-" if value < 0 else ""
-        return f"{sign}{first}{'.' + rest if rest else ''}e{power:+03d}"
-    if "e" in text:
-        text = f"{float(value):f}".rstrip("0")
-    return text.removesuffix(".0").removesuffix(".")
+def number(limit: float, value: float = 0.0) -> str:
+    """A bound as Go prints it: for a whole value a whole number, else a float64."""
+    if isinstance(value, int):
+        return str(int(limit))
+    mantissa, found, exponent = f"{Decimal(repr(float(limit))).normalize():e}".partition("e")
+    power = int(exponent) if found else 0
+    if -4 <= power < _FLOAT_DIGITS:
+        return f"{Decimal(repr(float(limit))).normalize():f}"
+    return f"{mantissa}e{power:+03d}"
 
 
 _Check = Callable[[Any, Any, Schema, str], Errors]
