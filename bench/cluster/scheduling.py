@@ -73,7 +73,9 @@ async def _fake(home: Home) -> dict[str, Any]:
     async with _client(home) as client:
         await fake_nodes(client, NODES)
         await asyncio.sleep(SETTLE_S)
-        figures = {f"{PODS_AT_ONCE} pods as they come, {NODES} nodes without agents": await _come(home, client)}
+        figures = {
+            f"{PODS_AT_ONCE} pods as they come, {NODES} nodes without agents": await _come(home, client)
+        }
         await delete_all(client, PODS)
         figures[f"Deployment of {DEPLOYMENT}, nodes without agents"] = await _deployment(home, client)
     return figures

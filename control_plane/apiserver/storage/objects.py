@@ -78,7 +78,9 @@ class Objects:
         self, resource: Resource, namespace: str, name: str, obj: Object, also: Also | None = None
     ) -> int:
         """The new object's revision. Raises Changed when there is one already, AlsoFailed."""
-        lease = await self._leases.lease() if resource.resource == "events" else 0
+        lease = (
+            await self._leases.lease() if (resource.storage_group, resource.resource) == ("", "events") else 0
+        )
         return await self._put(self.key(resource, namespace, name), 0, codec.encode(obj), also, lease)
 
     async def swap(
@@ -91,7 +93,9 @@ class Objects:
         also: Also | None = None,
     ) -> int:
         """Replace what is at `expected_revision`. Raises Changed, AlsoFailed."""
-        lease = await self._leases.lease() if resource.resource == "events" else 0
+        lease = (
+            await self._leases.lease() if (resource.storage_group, resource.resource) == ("", "events") else 0
+        )
         key = self.key(resource, namespace, name)
         return await self._put(key, expected_revision, codec.encode(obj), also, lease)
 
