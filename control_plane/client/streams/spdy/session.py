@@ -158,10 +158,14 @@ class Session:
 
     async def _receive(self) -> None:
         while data := await self._duplex.read():
-            for event in self._connection.receive(data):
+            events = self._connection.receive(data)
+            for event in events:
                 if isinstance(event, PeerLeaves):
                     return
                 self._handle(event)
+            for event in events:  # only now: the last events of a stream may stand behind one another
+                assert not isinstance(event, PeerLeaves)
+                self._forget_if_over(event.stream_id)
             await self._flush()
             while self._unread >= MAX_UNREAD_BYTES:
                 self._roomy.clear()
@@ -187,7 +191,6 @@ class Session:
                 known.give_up()
             case StreamReplied():
                 pass
-        self._forget_if_over(event.stream_id)
 
     def _opened(self, event: StreamOpened) -> None:
         if self._on_stream is None:

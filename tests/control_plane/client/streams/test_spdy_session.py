@@ -69,6 +69,16 @@ async def test_half_close_and_a_mebibyte_each_way(pair: Pair) -> None:
     assert bytes(received) == payload[::-1]
 
 
+async def test_the_last_data_and_the_end_in_one_packet(pair: Pair) -> None:
+    ours, theirs = await pair.stream()
+    await ours.end()
+    connection = pair.server._connection
+    connection.send(theirs.id, b"last")
+    connection.send(theirs.id, b"", fin=True)
+    await pair.server._flush()
+    assert await read_all(ours) == b"last"
+
+
 async def test_streams_do_not_mix(pair: Pair) -> None:
     pairs = [await pair.stream() for _ in range(20)]
     for number, (ours, _) in enumerate(pairs):
