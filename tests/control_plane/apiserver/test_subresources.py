@@ -304,7 +304,36 @@ def test_logs_come_from_the_pods_node(api: Harness, pods: str, namespace: str, k
     assert bad.status == 422
 
 
-def test_tunnels_say_that_they_are_missing(api: Harness, pods: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        pytest.param("/p/exec?command=ls", 400, "pod p does not have a host assigned", id="not on a node"),
+        pytest.param("/p/exec", 400, "at least one command", id="no command"),
+        pytest.param("/p/exec?command=ls&container=x", 400, "container x is not valid", id="no container"),
+        pytest.param("/p/attach?container=x", 400, "container x is not valid", id="attach"),
+        pytest.param("/p/portforward?ports=80,x", 400, 'invalid port "x"', id="port-forward"),
+        pytest.param("/gone/exec?command=ls", 404, 'pods "gone" not found', id="no pod"),
+        pytest.param("/gone/proxy/x", 404, 'pods "gone" not found', id="proxy to no pod"),
+        pytest.param("/ftp:p:80/proxy/x", 400, "invalid pod request", id="proxy by FTP"),
+        pytest.param("/p:99999/proxy/x", 400, "invalid port", id="proxy to no port"),
+        pytest.param("/p/proxy/x", 400, "address not allowed", id="proxy to a pod without address"),
+    ],
+)
+def test_tunnels_say_what_is_wrong(api: Harness, pods: str, path: str, status: int, said: str) -> None:
     make_pod(api, pods, "p")
-    answer = api.request("GET", pods + "/p/exec?command=ls")
-    assert (answer.status, answer.body["reason"]) == (501, "NotImplemented")
+    answer = api.request("GET", pods + path)
+    assert (answer.status, answer.body["kind"]) == (status, "Status")
+    assert said in answer.body["message"]
+
+
+def test_a_tunnel_is_asked_for_by_an_upgrade(api: Harness, pods: str) -> None:
+    api.create("/api/v1/nodes", {"metadata": {"name": "node-tunnels"}, "status": {}})
+    make_pod(api, pods, "p", nodeName="node-tunnels")
+    answer = api.request("POST", pods + "/p/exec?command=ls")
+    assert (answer.status, answer.body["message"]) == (400, "Upgrade request required")
+    assert api.request("PUT", pods + "/p/exec?command=ls").status == 405
+
+
+def test_the_root_of_a_proxy_has_a_slash(api: Harness, pods: str) -> None:
+    answer = api.request("GET", pods + "/p:80/proxy?a=b")
+    assert (answer.status, answer.headers["location"]) == (301, f"{pods}/p:80/proxy/?a=b")
