@@ -57,18 +57,18 @@ def test_log_line(capsys: pytest.CaptureFixture[str], form: str) -> None:
     kept = logging.getLogger().handlers[:]
     try:
         logs.setup(2, form)
-        logs.get("store.raft").info("became leader", term=4, why='a "quote"')
-        logs.get("store.raft").debug("not shown")
+        logs.get("component.example").info("became leader", term=4, why='a "quote"')
+        logs.get("component.example").debug("not shown")
     finally:
         logging.getLogger().handlers[:] = kept
     (line,) = capsys.readouterr().err.splitlines()
     if form == "json":
         assert orjson.loads(line) | {"ts": ""} == {
-            "ts": "", "level": "info", "logger": "store.raft", "msg": "became leader",
+            "ts": "", "level": "info", "logger": "component.example", "msg": "became leader",
             "term": 4, "why": 'a "quote"',
         }  # fmt: skip
     else:
-        assert line.endswith('INFO store.raft became leader term=4 why="a \\"quote\\""')
+        assert line.endswith('INFO component.example became leader term=4 why="a \\"quote\\""')
 
 
 @pytest.mark.parametrize(
