@@ -62,7 +62,6 @@ class Supervisor:
     sockets: dict[str, socket.socket]
     facts: dict[str, Any]  # shown by status: network mode, why, …
     exec_: bool = False
-    on_stopped: Callable[[], None] = lambda: None  # after the last process, before what is left of pods
     housekeeping: Callable[[], None] = lambda: None
     stopping: bool = False
     wakeup: socket.socket = field(init=False)
@@ -214,7 +213,6 @@ class Supervisor:
         for components in order:
             self._stop([child for child in self.children.values() if child.process.component in components])
         process_table.kill_descendants(os.getpid())
-        self.on_stopped()
         log.info("stopped")
 
     def _stop(self, children: list[Child]) -> None:

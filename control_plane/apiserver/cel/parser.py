@@ -21,7 +21,7 @@ from control_plane.apiserver.cel.errors import CompileError, Issue
 from control_plane.apiserver.cel.lexer import Token, tokens
 
 MAX_DEPTH = 100
-_RESERVED = frozenset(
+RESERVED = frozenset(
     [
         "as",
         "break",
@@ -217,7 +217,7 @@ class _Parser:
     def _named(self, token: Token) -> Node:
         if token.text in _LITERALS:
             return Literal(token.at, _LITERALS[token.text])
-        if token.text in _RESERVED or token.text == "in":
+        if token.text in RESERVED or token.text == "in":
             self._fail(token.at, f"reserved identifier: {token.text}")
         if parenthesis := self._accept("("):
             arguments = self._arguments(")")
