@@ -21,7 +21,9 @@ class RuntimeError_(Exception):
     ├── CreateError        the container's configuration cannot be carried out (reason CreateContainerError)
     ├── StartError         the process cannot be started: missing binary, no permission (reason StartError)
     ├── ImageError         the image cannot be had; `reason` is ErrImagePull, ErrImageNeverPull, InvalidImageName
-    ├── NotRunning         exec or attach in a container that is not running
+    ├── NotRunning         exec, attach or an update in a container that is not running
+    ├── UpdateError        a running container's limits cannot be changed
+    │   └── BelowUsage     its memory limit would be less than what it uses
     └── ExecTimeout        exec_sync's time is up; the process has been killed
     """
 
@@ -42,6 +44,13 @@ class ImageError(RuntimeError_):
 
 
 class NotRunning(RuntimeError_): ...
+
+
+class UpdateError(RuntimeError_): ...
+
+
+class BelowUsage(UpdateError):
+    """Its text is `LIMIT USAGE`, in bytes."""
 
 
 class ExecTimeout(RuntimeError_): ...
@@ -69,6 +78,15 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryVolume:
+    """A directory of the pod that is kept in memory: its content lives as long as the sandbox."""
+
+    host_path: str
+    size_bytes: int
+    group: int = 0  # whose files they are, when not 0
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxConfig:
     namespace: str
     name: str
@@ -86,6 +104,7 @@ class SandboxConfig:
     dns_options: Sequence[str] = ()
     host_aliases: Sequence[tuple[str, Sequence[str]]] = ()  # ip, names
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    memory_volumes: Sequence[MemoryVolume] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +242,11 @@ class Runtime(Protocol):
 
     async def stop_container(self, container_id: str, timeout_s: float) -> None:
         """SIGTERM (or the stop signal), then SIGKILL after `timeout_s`; returns when it has ended."""
+
+    async def update_container(
+        self, container_id: str, resources: Resources, annotations: Mapping[str, str]
+    ) -> None:
+        """Other limits and annotations for a running container; raises UpdateError, and then nothing changed."""
 
     async def remove_container(self, container_id: str) -> None: ...
 

@@ -18,7 +18,7 @@ from node.runtime.interface import Resources
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 MIN_SHARES = 2  # what the kubelet sets for a container without a CPU request
-NO_PLAN: dict[str, Any] = {"directories": [], "settings": [], "oom": ""}
+NO_PLAN: dict[str, Any] = {"directories": [], "settings": [], "oom": "", "procs": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,15 @@ class Limiter:
         limited = resources.memory_limit_bytes or resources.cpu_quota_us or resources.cpu_shares > MIN_SHARES
         if not self.version or not limited:
             return NO_PLAN
-        return (_plan_v2 if self.version == 2 else _plan_v1)(self, container_id, resources)
+        return self._plan(container_id, resources, set_all=False)
+
+    def change(self, container_id: str, resources: Resources) -> dict[str, Any] | None:
+        """For a container that runs: every setting, since any may have been another. None: rlimits cannot be
+        raised without privileges, so that only a restart changes them."""
+        return self._plan(container_id, resources, set_all=True) if self.version else None
+
+    def _plan(self, container_id: str, resources: Resources, set_all: bool) -> dict[str, Any]:
+        return (_plan_v2 if self.version == 2 else _plan_v1)(self, container_id, resources, set_all)
 
     def rlimits(self, resources: Resources) -> dict[str, int]:
         limits = {"RLIMIT_CORE": 0}
@@ -44,31 +52,33 @@ class Limiter:
         return limits
 
 
-def _plan_v1(limiter: Limiter, container_id: str, resources: Resources) -> dict[str, Any]:
+def _plan_v1(limiter: Limiter, container_id: str, resources: Resources, set_all: bool) -> dict[str, Any]:
     memory, cpu = limiter.memory / container_id, limiter.cpu / container_id
     settings = []
-    if resources.memory_limit_bytes:
-        settings.append((memory / "memory.limit_in_bytes", resources.memory_limit_bytes))
-    if resources.cpu_shares > MIN_SHARES:
-        settings.append((cpu / "cpu.shares", resources.cpu_shares))
-    if resources.cpu_quota_us > 0:
+    if resources.memory_limit_bytes or set_all:
+        settings.append((memory / "memory.limit_in_bytes", resources.memory_limit_bytes or -1))
+    if resources.cpu_shares > MIN_SHARES or set_all:
+        settings.append((cpu / "cpu.shares", max(resources.cpu_shares, MIN_SHARES)))
+    if resources.cpu_quota_us > 0 or set_all:
         settings.append((cpu / "cpu.cfs_period_us", resources.cpu_period_us))
-        settings.append((cpu / "cpu.cfs_quota_us", resources.cpu_quota_us))
-    return _as_plan([memory, cpu], settings, memory / "memory.oom_control")
+        settings.append((cpu / "cpu.cfs_quota_us", resources.cpu_quota_us or -1))
+    usage = memory / "memory.usage_in_bytes", memory / "memory.stat"
+    return _as_plan([memory, cpu], settings, memory / "memory.oom_control", usage, resources)
 
 
-def _plan_v2(limiter: Limiter, container_id: str, resources: Resources) -> dict[str, Any]:
+def _plan_v2(limiter: Limiter, container_id: str, resources: Resources, set_all: bool) -> dict[str, Any]:
     group = limiter.memory / container_id
     settings: list[tuple[Path, object]] = []
-    if resources.memory_limit_bytes:
-        settings.append((group / "memory.max", resources.memory_limit_bytes))
+    if resources.memory_limit_bytes or set_all:
+        settings.append((group / "memory.max", resources.memory_limit_bytes or "max"))
         settings.append((group / "memory.swap.max", 0))
         settings.append((group / "memory.oom.group", 1))
-    if resources.cpu_shares > MIN_SHARES:
+    if resources.cpu_shares > MIN_SHARES or set_all:
         settings.append((group / "cpu.weight", weight_of(resources.cpu_shares)))
-    if resources.cpu_quota_us > 0:
-        settings.append((group / "cpu.max", f"{resources.cpu_quota_us} {resources.cpu_period_us}"))
-    return _as_plan([group], settings, group / "memory.events")
+    if resources.cpu_quota_us > 0 or set_all:
+        settings.append((group / "cpu.max", f"{resources.cpu_quota_us or 'max'} {resources.cpu_period_us}"))
+    usage = group / "memory.current", group / "memory.stat"
+    return _as_plan([group], settings, group / "memory.events", usage, resources)
 
 
 def weight_of(shares: int) -> int:
@@ -76,12 +86,20 @@ def weight_of(shares: int) -> int:
     return 1 + (max(shares, 2) - 2) * 9999 // 262142
 
 
-def _as_plan(directories: list[Path], settings: list[tuple[Path, Any]], oom: Path) -> dict[str, Any]:
+def _as_plan(
+    directories: list[Path],
+    settings: list[tuple[Path, Any]],
+    oom: Path,
+    usage: tuple[Path, Path],
+    resources: Resources,
+) -> dict[str, Any]:
     return {
         "directories": [str(directory) for directory in directories],
         "settings": [[str(path), str(value)] for path, value in settings],
         "oom": str(oom),
         "procs": [str(directory / "cgroup.procs") for directory in directories],
+        "usage": [str(path) for path in usage],
+        "memory_limit": resources.memory_limit_bytes,
     }
 
 

@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.runtime.interface import ContainerConfig, Mount, Resources, SandboxConfig, SecurityContext
+from node.runtime.interface import (
+    ContainerConfig,
+    MemoryVolume,
+    Mount,
+    Resources,
+    SandboxConfig,
+    SecurityContext,
+)
 from node.runtime.process.shim.container import write_record
 
 
@@ -61,6 +68,10 @@ class Records:
         directory = self.container_directory(record.sandbox_id, record.id)
         directory.mkdir(parents=True, exist_ok=True)
         write_record(str(directory / "spec.json"), spec, durable=False)
+        self.update_container(record)
+
+    def update_container(self, record: ContainerRecord) -> None:
+        directory = self.container_directory(record.sandbox_id, record.id)
         write_record(str(directory / "config.json"), dataclasses.asdict(record), durable=False)
 
     def load_sandboxes(self) -> Iterator[SandboxRecord]:
@@ -105,7 +116,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _sandbox_config(document: dict[str, Any]) -> SandboxConfig:
     aliases = tuple((ip, tuple(names)) for ip, names in document.pop("host_aliases"))
-    return SandboxConfig(**document, host_aliases=aliases)
+    volumes = tuple(MemoryVolume(**volume) for volume in document.pop("memory_volumes", ()))
+    return SandboxConfig(**document, host_aliases=aliases, memory_volumes=volumes)
 
 
 def _container_config(document: dict[str, Any]) -> ContainerConfig:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import secrets
 import select
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from node.network.errors import NetworkError
@@ -28,12 +29,14 @@ from node.runtime.interface import (
     ExecTimeout,
     NotFound,
     NotRunning,
+    Resources,
     RuntimeError_,
     RuntimeEvent,
     SandboxConfig,
     SandboxState,
     SandboxStatus,
     Streams,
+    UpdateError,
 )
 from node.runtime.process import limits, spec, streaming, volumes
 from node.runtime.process.events import Events
@@ -194,6 +197,16 @@ class ProcessRuntime:
         shim = self._sandbox(container.record.sandbox_id).shim
         await shim.request("signal", cid=container_id, signal=int(number))
 
+    async def update_container(
+        self, container_id: str, resources: Resources, annotations: Mapping[str, str]
+    ) -> None:
+        container = self._container(container_id)
+        record = container.record
+        if resources != record.config.resources:
+            await self._change_limits(container_id, record.config.resources, resources)
+        record.config = dataclasses.replace(record.config, resources=resources, annotations=annotations)
+        self._records.update_container(record)
+
     async def remove_container(self, container_id: str) -> None:
         container = self._containers.get(container_id)
         if container is None:
@@ -247,6 +260,13 @@ class ProcessRuntime:
         return self._events.subscribe()
 
     # inside
+
+    async def _change_limits(self, container_id: str, old: Resources, new: Resources) -> None:
+        plan = self._host.limiter.change(container_id, new)
+        if plan is not None:
+            await self._running(container_id).request("update", cid=container_id, cgroups=plan)
+        elif old.memory_limit_bytes != new.memory_limit_bytes:
+            raise UpdateError("limits are rlimits here, which only a restart of the container changes")
 
     def _new_sandbox(self, record: SandboxRecord) -> Sandbox:
         def changed() -> None:

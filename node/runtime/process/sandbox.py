@@ -101,6 +101,7 @@ class Sandbox:
             "share_pid": config.share_process_namespace and not config.host_pid,
             "sysctls": dict(config.sysctls),
             "lifeline_pid": lifeline_pid,
+            "memory_volumes": [(v.host_path, v.size_bytes, v.group) for v in config.memory_volumes],
         }
         (self.directory / "shim.json").write_text(json.dumps(document))
 

@@ -18,8 +18,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from node.runtime.interface import CreateError, NotFound, NotRunning, RuntimeError_, StartError
-from node.runtime.process.shim.server import MAX_MESSAGE_BYTES
+from node.runtime.interface import (
+    BelowUsage,
+    CreateError,
+    NotFound,
+    NotRunning,
+    RuntimeError_,
+    StartError,
+    UpdateError,
+)
+from node.runtime.process.shim.clients import MAX_MESSAGE_BYTES
 
 SOURCE_ROOT = Path(__file__).resolve().parents[3]
 SPAWN_TIMEOUT_S = 30.0
@@ -34,6 +42,8 @@ _ERRORS: dict[str, type[RuntimeError_]] = {
     "CreateError": CreateError,
     "StartError": StartError,
     "NotRunning": NotRunning,
+    "BelowUsage": BelowUsage,
+    "UpdateError": UpdateError,
 }
 
 

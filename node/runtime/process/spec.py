@@ -73,7 +73,7 @@ def build(
         "rlimits": host.limiter.rlimits(config.resources),
         "oom_score_adj": config.resources.oom_score_adj,
         "cgroups": plan,
-        "cgroup_files": plan.get("procs", []),
+        "cgroup_files": plan["procs"],
         "log_path": str(Path(sandbox.log_directory) / config.log_path),
         "stdin": config.stdin,
         "stdin_once": config.stdin_once,

@@ -109,6 +109,40 @@ def test_control_groups(version: int, expected: dict[str, str]) -> None:
     assert "RLIMIT_DATA" not in limiter.rlimits(LIMITED)
 
 
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        pytest.param(
+            1,
+            {
+                "memory/c/memory.limit_in_bytes": "-1",
+                "cpu/c/cpu.shares": "2",
+                "cpu/c/cpu.cfs_period_us": "100000",
+                "cpu/c/cpu.cfs_quota_us": "-1",
+            },
+            id="v1",
+        ),
+        pytest.param(
+            2,
+            {
+                "all/c/memory.max": "max",
+                "all/c/memory.swap.max": "0",
+                "all/c/memory.oom.group": "1",
+                "all/c/cpu.weight": "1",
+                "all/c/cpu.max": "max 100000",
+            },
+            id="v2",
+        ),
+    ],
+)
+def test_a_change_sets_what_is_not_limited_any_more(version: int, expected: dict[str, str]) -> None:
+    names = ("memory", "cpu") if version == 1 else ("all", "all")
+    change = Limiter(version, *map(Path, names)).change("c", Resources())
+    assert change is not None
+    assert dict(change["settings"]) == expected
+    assert Limiter(0).change("c", Resources()) is None
+
+
 def test_without_control_groups_or_limits() -> None:
     assert Limiter(0).plan("c", LIMITED) == NO_PLAN
     assert Limiter(0).rlimits(LIMITED)["RLIMIT_DATA"] == 64 * MIB

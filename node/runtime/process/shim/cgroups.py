@@ -1,7 +1,8 @@
 """Limits by control groups, version 1 or 2, and what they tell afterwards.
 
 A plan is made by the agent's side (see node/runtime/process/limits.py) and carried out here:
-`{"directories": [...], "settings": [[file, value], ...], "oom": file with an oom_kill counter or ""}`.
+`{"directories": [...], "settings": [[file, value], ...], "oom": file with an oom_kill counter or "",
+"procs": files that take a process in, "usage": [file, file with inactive_file or ""], "memory_limit": bytes}`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,31 @@ REMOVE_TRIES = 50
 REMOVE_PAUSE_S = 0.002  # a group is busy until its last process has been reaped
 
 
+class BelowUsage(Exception):
+    """A memory limit that the container exceeds already: `LIMIT USAGE`, in bytes."""
+
+
+def refuse_below_usage(plan: dict[str, Any]) -> None:
+    """The kernel would kill the container, or refuse without saying by how much. What it could take back at once
+    (inactive pages of files) does not count."""
+    limit = plan["memory_limit"]
+    if not limit:
+        return
+    current, stat = plan["usage"]
+    with contextlib.suppress(FileNotFoundError):  # no group yet: nothing was limited
+        with open(current) as file:
+            used = int(file.read())
+        used -= _field(stat, "total_inactive_file") or _field(stat, "inactive_file")
+        if used > limit:
+            raise BelowUsage(f"{limit} {used}")
+
+
+def enter(plan: dict[str, Any], pid: int) -> None:
+    for path in plan["procs"]:
+        with contextlib.suppress(ProcessLookupError), open(path, "w") as file:
+            file.write(str(pid))
+
+
 def create(plan: dict[str, Any]) -> None:
     for directory in plan["directories"]:
         os.makedirs(directory, exist_ok=True)
@@ -24,14 +50,17 @@ def create(plan: dict[str, Any]) -> None:
 
 
 def oom_killed(plan: dict[str, Any]) -> bool:
-    if not plan["oom"]:
-        return False
-    with contextlib.suppress(OSError), open(plan["oom"]) as file:
+    return bool(plan["oom"]) and _field(plan["oom"], "oom_kill") > 0
+
+
+def _field(path: str, wanted: str) -> int:
+    """One number of a file of `name number` lines; 0 where there is none."""
+    with contextlib.suppress(OSError), open(path) as file:
         for line in file:
             name, _, value = line.partition(" ")
-            if name == "oom_kill":
-                return int(value) > 0
-    return False
+            if name == wanted:
+                return int(value)
+    return 0
 
 
 def remove(plan: dict[str, Any]) -> None:

@@ -125,7 +125,7 @@ class Container:
         if code == -signal.SIGKILL and self.killed_for:
             code = -self.killed_for
         exit_code = 128 - code if code < 0 else code
-        reason = "OOMKilled" if oom_killed and code == -signal.SIGKILL else "Error" if code else "Completed"
+        reason = "OOMKilled" if oom_killed and code else "Error" if code else "Completed"
         self.status |= {
             "state": "exited",
             "pid": 0,

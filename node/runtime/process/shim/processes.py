@@ -16,7 +16,7 @@ import socket
 from typing import Any
 
 from node import linux
-from node.runtime.process.shim import launch
+from node.runtime.process.shim import cgroups, launch
 from node.runtime.process.shim.container import Container
 from node.runtime.process.shim.launch import LaunchError
 
@@ -187,6 +187,17 @@ def _await_exec(reader: int, pid: int) -> None:
         raise LaunchError(report["kind"], report["error"])
 
 
+def change_limits(container: Container, plan: dict[str, Any]) -> None:
+    """Other limits for a running container; one that had no group until now is moved into its own. Raises
+    OSError, BelowUsage."""
+    cgroups.refuse_below_usage(plan)
+    cgroups.create(plan)
+    if container.spec["cgroups"]["directories"] != plan["directories"]:
+        for pid in (container.pid, *descendants(container.pid)):
+            cgroups.enter(plan, pid)
+    container.spec |= {"cgroups": plan, "cgroup_files": plan["procs"]}
+
+
 def signal_or_default(container: Container, number: int) -> bool:
     """Send a signal to the container's first process; see the module's docstring. True: look again soon
     (`recheck`), because the process blocks the signal just now, as shells do for a moment when they fork."""
@@ -244,6 +255,12 @@ def kill_everything(container: Container) -> None:
     if not container.spec["isolated"] or container.spec["host_pid"] or container.spec["share_pid"]:
         victims += descendants(container.pid)
     for pid in victims:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def kill_tree(root: int) -> None:
+    for pid in (*descendants(root), root):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
 

@@ -5,6 +5,7 @@ Requests and answers are one JSON object per message of a SOCK_SEQPACKET connect
     start {cid}                          -> {status}                  when the program runs (exec succeeded)
     stop {cid, signal, timeout_s}        -> {status}                  when the container has ended
     signal {cid, signal}                 -> {}
+    update {cid, cgroups}                -> {}                        other limits, while it runs
     exec {cid, argv, tty} + 3 fds        -> {exit_code}               when it has ended; hanging up kills it
          with tty, without fds           -> {started} + the terminal's master, then {exit_code}
     attach {cid, stdin, outputs} + fds   -> {attached} + where to write input, then {ended} with the container
@@ -20,7 +21,6 @@ namespaces: without it the pod has no network), or with SIGTERM; its containers 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import signal
@@ -31,28 +31,19 @@ from typing import Any
 
 from node.runtime.process.shim import cgroups, processes
 from node.runtime.process.shim.attachment import Attachment
+from node.runtime.process.shim.clients import Clients, Refused
 from node.runtime.process.shim.container import Container
 from node.runtime.process.shim.launch import LaunchError
+from node.runtime.process.shim.output_watch import OutputWatch
 
-MAX_MESSAGE_BYTES = 128 * 1024
-MAX_CLIENTS = 256
 STALL_CHECK_S = 1.0  # whether somebody attached takes output at all
 RECHECK_S = 0.02  # whether a signal that was blocked has been taken
 KILL_WAIT_S = 5.0  # for what was sent SIGKILL to be gone, at shutdown
 
 
-class Refused(Exception):
-    """Answered to the client as {kind, error}."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 class Shim:
     def __init__(self, directory: str, listener: socket.socket, pause_pid: int, lifeline: int) -> None:
         self.directory = directory
-        self.listener = listener
         self.pause_pid = pause_pid
         self.lifeline = lifeline
         self.containers: dict[str, Container] = {}
@@ -60,9 +51,10 @@ class Shim:
         self.stops: list[tuple[socket.socket, str]] = []  # who waits for which container's end
         self.deadlines: dict[str, float] = {}  # container -> when SIGKILL is due
         self.blocked: dict[str, int] = {}  # container -> the signal it was sent while it blocked it
-        self.clients: set[socket.socket] = set()
         self.subscribers: set[socket.socket] = set()
         self.selector = selectors.DefaultSelector()
+        self.clients = Clients(listener, self.selector, self._dispatch, self._client_gone)
+        self.output = OutputWatch(self.selector)
         self.stopping = False
         self.wake_reader = -1  # a byte for each signal
 
@@ -75,7 +67,7 @@ class Shim:
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stopping", True))
         register = self.selector.register
         register(self.wake_reader, selectors.EVENT_READ, self._drain)
-        register(self.listener, selectors.EVENT_READ, self._accept)
+        register(self.clients.listener, selectors.EVENT_READ, self.clients.accept)
         if self.lifeline >= 0:
             register(self.lifeline, selectors.EVENT_READ, lambda: setattr(self, "stopping", True))
         self._reap()
@@ -83,7 +75,8 @@ class Shim:
             for key, _ in self.selector.select(self._next_deadline_s()):
                 self._handle(key)
             self._look_again()
-            self._drop_stalled()
+            for container in self.containers.values():
+                self.output.drop_stalled(container)
             self._kill_overdue()
         self._shut_down()
 
@@ -93,73 +86,27 @@ class Shim:
             key.data()
         except Exception:
             os.write(2, traceback.format_exc().encode())
-            is_ours = key.fileobj is self.listener or key.fd in (self.wake_reader, self.lifeline)
+            is_ours = key.fileobj is self.clients.listener or key.fd in (self.wake_reader, self.lifeline)
             if not is_ours and key.fd in self.selector.get_map():
                 self.selector.unregister(key.fileobj)
 
-    # clients
+    # requests
 
-    def _accept(self) -> None:
-        client, _ = self.listener.accept()
-        if len(self.clients) >= MAX_CLIENTS:
-            client.close()
-            return
-        self.clients.add(client)
-        self.selector.register(client, selectors.EVENT_READ, lambda: self._receive(client))
+    def _dispatch(
+        self, client: socket.socket, request: dict[str, Any], fds: list[int]
+    ) -> dict[str, Any] | None:
+        answer: dict[str, Any] | None = getattr(self, "_do_" + request["op"])(client, request, fds)
+        return answer
 
-    def _receive(self, client: socket.socket) -> None:
-        fds: list[int] = []
-        if client not in self.clients:  # hung up in the same turn
-            return
-        try:
-            message, fds, _, _ = socket.recv_fds(client, MAX_MESSAGE_BYTES, 3)
-            for fd in fds:
-                os.set_inheritable(fd, False)
-            if not message:
-                self._hang_up(client)
-                return
-            request = json.loads(message)
-            handler = getattr(self, "_do_" + request["op"])
-            answer = handler(client, request, fds)
-            if answer is not None:
-                self._answer(client, answer)
-        except (Refused, LaunchError) as error:
-            self._answer(client, {"kind": error.kind, "error": str(error)})
-        except ConnectionError:
-            self._hang_up(client)
-        except Exception as error:
-            self._answer(client, {"kind": "Internal", "error": f"{type(error).__name__}: {error}"})
-        finally:
-            for fd in fds:
-                os.close(fd)
-
-    def _answer(self, client: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-        if client not in self.clients:
-            return
-        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-        try:
-            socket.send_fds(client, [json.dumps(message).encode()], fds, flags)
-        except OSError:  # gone, or so slow that its buffer is full: it will connect again and be told all
-            self._hang_up(client)
-
-    def _hang_up(self, client: socket.socket) -> None:
-        if client not in self.clients:
-            return
-        self.clients.discard(client)
+    def _client_gone(self, client: socket.socket) -> None:
         self.subscribers.discard(client)
-        self.selector.unregister(client)
-        client.close()
         self.stops = [(waiting, cid) for waiting, cid in self.stops if waiting is not client]
         for container in self.containers.values():
             for attachment in [each for each in container.attachments if each.client is client]:
-                self._detach(container, attachment)
+                self.output.detach(container, attachment)
         for pid, (waiting, _) in list(self.execs.items()):
             if waiting is client:
-                for victim in (*processes.descendants(pid), pid):
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(victim, signal.SIGKILL)
-
-    # requests
+                processes.kill_tree(pid)
 
     def _container(self, request: dict[str, Any]) -> Container:
         try:
@@ -183,8 +130,7 @@ class Shim:
             self._publish(container)
             raise Refused(getattr(error, "kind", "CreateError"), message) from error
         container.started(pid)
-        for reader in container.readers:
-            self.selector.register(reader, selectors.EVENT_READ, self._reader(container, reader))
+        self.output.start(container)
         self._publish(container)
         return {"status": container.status}
 
@@ -207,6 +153,18 @@ class Shim:
             self._signal(container, request["signal"])
         return {}
 
+    def _do_update(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        container = self._container(request)
+        if not container.running:
+            raise Refused("NotRunning", "the container is not running")
+        try:
+            processes.change_limits(container, request["cgroups"])
+        except cgroups.BelowUsage as error:
+            raise Refused("BelowUsage", str(error)) from error
+        except OSError as error:
+            raise Refused("UpdateError", f"cannot change its limits: {error}") from error
+        return {}
+
     def _signal(self, container: Container, number: int) -> None:
         if processes.signal_or_default(container, number):
             self.blocked[container.id] = number
@@ -221,7 +179,7 @@ class Shim:
         pid, master = processes.start_exec(container, request, stdio)
         self.execs[pid] = (client, container.id)
         if master >= 0:
-            self._answer(client, {"started": True}, (master,))
+            self.clients.answer(client, {"started": True}, (master,))
             os.close(master)
 
     def _do_attach(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
@@ -232,8 +190,8 @@ class Shim:
         has_stdin = request["stdin"] and container.stdin >= 0
         attachment = Attachment(client, outputs, has_stdin)
         container.attach(attachment)
-        self._answer(client, {"attached": True}, (container.stdin,) if has_stdin else ())
-        self._watch_attachments(container)
+        self.clients.answer(client, {"attached": True}, (container.stdin,) if has_stdin else ())
+        self.output.update(container)
 
     def _do_close_stdin(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
         container = self.containers.get(request["cid"])
@@ -250,76 +208,15 @@ class Shim:
     def _do_subscribe(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
         self.subscribers.add(client)
         for container in self.containers.values():
-            self._answer(client, {"status": container.status})
-        self._answer(client, {"synced": True})
+            self.clients.answer(client, {"status": container.status})
+        self.clients.answer(client, {"synced": True})
 
     def _do_shutdown(self, client: socket.socket, request: dict[str, Any], fds: list[int]) -> None:
         self._shut_down()
-        self._answer(client, {})
+        self.clients.answer(client, {})
         self.stopping = True
 
     # children
-
-    def _reader(self, container: Container, fd: int) -> Any:
-        def ready() -> None:
-            if fd not in container.readers:  # closed by an event of the same turn, its exit
-                return
-            container.read(fd)
-            if fd not in container.readers:
-                self.selector.unregister(fd)
-            self._watch_attachments(container)
-
-        return ready
-
-    # who is attached
-
-    def _watch_attachments(self, container: Container) -> None:
-        """Write on when pipes have room, and read on when nobody is behind."""
-        for attachment in container.attachments:
-            self._watch_attachment(container, attachment)
-        container.attachments = [each for each in container.attachments if each.pending or each.has_stdin]
-        behind = container.running and any(each.behind for each in container.attachments)
-        if behind is container.is_held:
-            return
-        container.is_held = behind
-        for reader in container.readers:
-            if behind:
-                self.selector.unregister(reader)
-            else:
-                self.selector.register(reader, selectors.EVENT_READ, self._reader(container, reader))
-
-    def _watch_attachment(self, container: Container, attachment: Attachment) -> None:
-        watched = self.selector.get_map()
-        waiting = attachment.waiting()
-        for fd in (*attachment.take_finished(), *attachment.pending):
-            if fd in watched and fd not in waiting:
-                self.selector.unregister(fd)
-            elif fd not in watched and fd in waiting:
-                ready = self._writer(container, attachment, fd)
-                self.selector.register(fd, selectors.EVENT_WRITE, ready)
-            if fd not in attachment.pending:
-                os.close(fd)
-
-    def _writer(self, container: Container, attachment: Attachment, fd: int) -> Any:
-        def ready() -> None:
-            if fd in attachment.pending:
-                attachment.flush(fd)
-                self._watch_attachments(container)
-
-        return ready
-
-    def _detach(self, container: Container, attachment: Attachment) -> None:
-        attachment.close()
-        self._watch_attachments(container)
-        container.attachments = [each for each in container.attachments if each is not attachment]
-        if attachment.has_stdin and container.spec.get("stdin_once"):
-            container.close_stdin()
-
-    def _drop_stalled(self) -> None:
-        for container in self.containers.values():
-            if container.is_held:
-                for attachment in [each for each in container.attachments if each.is_stalled]:
-                    self._detach(container, attachment)
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -340,7 +237,7 @@ class Shim:
         if pid in self.execs:
             client, _ = self.execs.pop(pid)
             code = os.waitstatus_to_exitcode(status)
-            self._answer(client, {"exit_code": 128 - code if code < 0 else code})
+            self.clients.answer(client, {"exit_code": 128 - code if code < 0 else code})
             return
         for container in self.containers.values():
             if container.running and container.pid == pid:
@@ -353,26 +250,24 @@ class Shim:
     def _container_ended(self, container: Container, status: int) -> None:
         if not container.spec["isolated"]:
             processes.kill_everything(container)
-        for fd in () if container.is_held else container.readers:
-            self.selector.unregister(fd)
-        container.is_held = False
+        self.output.stop(container)
         container.exited(status, cgroups.oom_killed(container.spec["cgroups"]))
         cgroups.remove(container.spec["cgroups"])
         self.deadlines.pop(container.id, None)
         for attachment in container.attachments:
-            self._answer(attachment.client, {"ended": True})
+            self.clients.answer(attachment.client, {"ended": True})
             attachment.has_stdin = False
             attachment.end()
-        self._watch_attachments(container)
+        self.output.update(container)
         self._publish(container)
         waiting = [client for client, cid in self.stops if cid == container.id]
         self.stops = [(client, cid) for client, cid in self.stops if cid != container.id]
         for client in waiting:
-            self._answer(client, {"status": container.status})
+            self.clients.answer(client, {"status": container.status})
 
     def _publish(self, container: Container) -> None:
         for client in list(self.subscribers):
-            self._answer(client, {"status": container.status})
+            self.clients.answer(client, {"status": container.status})
 
     # time and end
 

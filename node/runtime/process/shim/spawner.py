@@ -63,8 +63,9 @@ def _shim(directory: str, listener: int, ready: int) -> int:
         os.setsid()
         with open(directory + "/shim.log", "ab") as log:
             os.dup2(log.fileno(), 2)
-        shim = _prepare(directory, socket.socket(fileno=listener))
-        shim.listener.listen(LISTEN_BACKLOG)  # here, so that SO_PEERCRED names the shim
+        door = socket.socket(fileno=listener)
+        shim = _prepare(directory, door)
+        door.listen(LISTEN_BACKLOG)  # here, so that SO_PEERCRED names the shim
         os.write(ready, b"ready")
     except BaseException as error:
         os.write(ready, f"{type(error).__name__}: {error}".encode()[:2048])
@@ -104,6 +105,9 @@ def _enter_namespaces(directory: str, config: dict[str, Any]) -> None:
     os.makedirs(shm, exist_ok=True)
     options = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     linux.mount("tmpfs", shm, "tmpfs", options, "mode=1777,size=64m")
+    for path, size_bytes, group in config["memory_volumes"]:
+        owner = f"mode=2777,gid={group}" if group else "mode=0777"
+        linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={size_bytes},{owner}")
     for name, value in config["sysctls"].items():
         with contextlib.suppress(FileNotFoundError), open("/proc/sys/" + name.replace(".", "/"), "w") as file:
             file.write(value)

@@ -1,0 +1,154 @@
+"""Limits of real processes: out of memory, throttled, and changed while they run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from node.runtime.interface import BelowUsage, MemoryVolume, Mount, NotRunning, Resources, UpdateError
+from node.runtime.process.runtime import ProcessRuntime
+from tests.node.runtime.pods import Pods, eventually
+
+MIB = 2**20
+PYTHON = "/usr/bin/python3"
+HOLDS = f"import sys; x = bytearray(int(sys.argv[1]) * {MIB}); print('held', flush=True); sys.stdin.read()"
+
+pytestmark = pytest.mark.skipif(not Path(PYTHON).exists(), reason="there is no /usr/bin/python3")
+
+
+@pytest.fixture
+def version(runtime: ProcessRuntime) -> int:
+    found = runtime._host.limiter.version
+    if not found:
+        pytest.skip(runtime.isolation())
+    return found
+
+
+def setting(runtime: ProcessRuntime, container: str, v1: str, v2: str) -> str:
+    limiter = runtime._host.limiter
+    if limiter.version == 2:
+        return (limiter.memory / container / v2).read_text().strip()
+    controller = limiter.memory if v1.startswith("memory") else limiter.cpu
+    return (controller / container / v1).read_text().strip()
+
+
+def memory_limit(runtime: ProcessRuntime, container: str) -> int:
+    return int(setting(runtime, container, "memory.limit_in_bytes", "memory.max"))
+
+
+def quota_us(runtime: ProcessRuntime, container: str) -> str:
+    return setting(runtime, container, "cpu.cfs_quota_us", "cpu.max").split()[0]
+
+
+async def holder(pods: Pods, mebibytes: int, resources: Resources) -> str:
+    command = [PYTHON, "-c", HOLDS, str(mebibytes)]
+    container = await pods.start(command=command, stdin=True, resources=resources)
+    await pods.logged(container, "held")
+    return container
+
+
+async def test_the_child_that_is_killed_tells_on_its_container(pods: Pods, version: int) -> None:
+    """A shell that survives its child's end says 137; the reason is still the memory."""
+    script = f"{PYTHON} -c 'x = bytearray(200 * {MIB})'; exit $?"
+    status = await pods.run(script, resources=Resources(memory_limit_bytes=32 * MIB))
+    assert (status.exit_code, status.reason) == (137, "OOMKilled")
+
+
+async def test_a_quota_throttles(pods: Pods, runtime: ProcessRuntime, version: int) -> None:
+    limited = Resources(cpu_shares=100, cpu_quota_us=10_000)
+    container = await pods.start("while :; do :; done", resources=limited)
+
+    async def throttled() -> bool:
+        lines = setting(runtime, container, "cpu.stat", "cpu.stat").splitlines()
+        return int(dict(line.split() for line in lines)["nr_throttled"]) > 3
+
+    await eventually(throttled)
+
+
+async def test_limits_change_in_place(pods: Pods, runtime: ProcessRuntime, version: int) -> None:
+    container = await holder(pods, 8, Resources(memory_limit_bytes=64 * MIB))
+    pid = (await runtime.container_status(container)).pid
+    wanted = Resources(cpu_shares=512, cpu_quota_us=50_000, memory_limit_bytes=96 * MIB)
+    await runtime.update_container(container, wanted, {"note": "grown"})
+    assert (memory_limit(runtime, container), quota_us(runtime, container)) == (96 * MIB, "50000")
+    status = await runtime.container_status(container)
+    assert (status.pid, status.config.resources, status.config.annotations) == (
+        pid,
+        wanted,
+        {"note": "grown"},
+    )
+    inside = await runtime.exec_sync(container, ["cat", "/proc/self/cgroup"], 10)
+    assert container.encode() in inside.stdout
+
+
+async def test_a_limit_below_what_is_used_is_refused(
+    pods: Pods, runtime: ProcessRuntime, version: int
+) -> None:
+    before = Resources(memory_limit_bytes=128 * MIB)
+    container = await holder(pods, 64, before)
+    with pytest.raises(BelowUsage, match=rf"^{32 * MIB} \d+$"):
+        await runtime.update_container(container, Resources(memory_limit_bytes=32 * MIB), {})
+    assert memory_limit(runtime, container) == 128 * MIB
+    assert (await runtime.container_status(container)).config.resources == before
+
+
+async def test_one_without_limits_gets_them(pods: Pods, runtime: ProcessRuntime, version: int) -> None:
+    """Its processes, all of them, move into a group of their own."""
+    container = await pods.start("sleep 100 & sleep 100")
+    await runtime.update_container(container, Resources(memory_limit_bytes=64 * MIB), {})
+    assert memory_limit(runtime, container) == 64 * MIB
+    assert len(processes(runtime, container)) == 3
+    await runtime.remove_container(container)
+    assert not (runtime._host.limiter.memory / container).exists()
+
+
+def processes(runtime: ProcessRuntime, container: str) -> list[str]:
+    return (runtime._host.limiter.memory / container / "cgroup.procs").read_text().split()
+
+
+async def test_what_has_ended_cannot_be_changed(pods: Pods, runtime: ProcessRuntime, version: int) -> None:
+    status = await pods.run("true")
+    with pytest.raises(NotRunning):
+        await runtime.update_container(status.id, Resources(memory_limit_bytes=64 * MIB), {})
+
+
+async def test_an_adopted_container_remembers_its_change(
+    pods: Pods, runtime: ProcessRuntime, version: int
+) -> None:
+    container = await pods.start("sleep 100", resources=Resources(memory_limit_bytes=64 * MIB))
+    wanted = Resources(memory_limit_bytes=96 * MIB)
+    await runtime.update_container(container, wanted, {"note": "grown"})
+    again = ProcessRuntime(runtime._root, runtime._network, runtime._hidden)
+    await again.start()
+    found = (await again.container_status(container)).config
+    await again.close()
+    assert (found.resources, found.annotations) == (wanted, {"note": "grown"})
+
+
+async def test_rlimits_change_with_a_restart_only(pods: Pods, runtime: ProcessRuntime) -> None:
+    runtime._host = dataclasses.replace(
+        runtime._host, limiter=dataclasses.replace(runtime._host.limiter, version=0)
+    )
+    container = await pods.start("sleep 100", resources=Resources(memory_limit_bytes=64 * MIB))
+    with pytest.raises(UpdateError, match="only a restart"):
+        await runtime.update_container(container, Resources(memory_limit_bytes=96 * MIB), {})
+    shares = Resources(cpu_shares=512, memory_limit_bytes=64 * MIB)
+    await runtime.update_container(container, shares, {})
+    assert (await runtime.container_status(container)).config.resources == shares
+
+
+@pytest.mark.usefixtures("isolated")
+async def test_a_volume_in_memory_is_shared_and_bounded(pods: Pods, tmp_path: Path) -> None:
+    directory = tmp_path / "volume"
+    directory.mkdir()
+    sandbox = await pods.sandbox(memory_volumes=[MemoryVolume(str(directory), MIB)])
+    mounts = [Mount("/cache", str(directory))]
+    script = "head -c 2000000 /dev/zero > /cache/big; echo left > /cache/small 2>/dev/null; rm /cache/big"
+    await pods.run(script, sandbox, mounts=mounts)
+    text = await pods.output("echo shared > /cache/a; grep ' /cache ' /proc/mounts", sandbox, mounts=mounts)
+    assert "tmpfs" in text
+    assert "size=1024k" in text
+    assert await pods.output("cat /cache/a", sandbox, mounts=mounts) == "shared\n"
+    assert list(directory.iterdir()) == []  # the host has seen nothing of it
