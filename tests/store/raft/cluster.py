@@ -95,8 +95,14 @@ class Cluster:
         return self.nodes[await eventually(lambda: self.leader_name, "a leader")]
 
     async def follower(self) -> RaftNode:
-        await self.leader()
-        return next(node for node in self.nodes.values() if node.status().role == "follower")
+        """One that has heard of the leader; another may still be on its way to it."""
+        leader_id = (await self.leader()).status().member_id
+
+        def following() -> RaftNode | None:
+            others = (node for node in self.nodes.values() if node.status().role == "follower")
+            return next((node for node in others if node.status().leader_id == leader_id), None)
+
+        return await eventually(following, "a follower of the leader")
 
     async def converged(self) -> list[bytes]:
         """Once all running members hold the same, what they hold."""
