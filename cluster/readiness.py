@@ -1,7 +1,7 @@
 """Is it up yet: asks the processes themselves, as a client would, until each stage is reached.
 
 Stages in order: the store has a leader; an apiserver is ready; all nodes are Ready; the default service account
-is there. Plain blocking HTTP: this runs in the command, not in a component.
+is there. What the cluster has no process for is no stage. Plain blocking HTTP: this runs in the command, not in a component.
 """
 
 from __future__ import annotations
@@ -39,15 +39,7 @@ def stages(home: Home, spec: ClusterSpec, timeout_s: float, alive: Callable[[], 
         home.pki / "store-ca.crt", home.pki / "store-client.crt", home.pki / "store-client.key"
     )
     api = KubeConfig.load(home.kubeconfig).ssl_context()
-    checks: list[tuple[str, Callable[[], str]]] = [
-        ("store has a leader", lambda: _store(spec, store)),
-        ("apiserver ready", lambda: _api(spec, api)),
-        (f"{spec.nodes} nodes Ready", lambda: _nodes(spec, api)),
-        ("default service account", lambda: _service_account(spec, api)),
-    ]
-    if spec.hollow_nodes:
-        checks.insert(3, (f"{spec.hollow_nodes} hollow nodes Ready", lambda: _hollow(spec, api)))
-    for name, check in checks:
+    for name, check in _checks(spec, store, api):
         while missing := check():
             if not alive():
                 raise ConnectionError(missing)
@@ -55,6 +47,19 @@ def stages(home: Home, spec: ClusterSpec, timeout_s: float, alive: Callable[[], 
                 raise TimeoutError(f"{name}: {missing}")
             time.sleep(POLL_INTERVAL_S)
         yield Stage(name, time.monotonic() - began)
+
+
+def _checks(
+    spec: ClusterSpec, store: ssl.SSLContext, api: ssl.SSLContext
+) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "store has a leader", lambda: _store(spec, store)
+    yield "apiserver ready", lambda: _api(spec, api)
+    if spec.nodes:
+        yield f"{spec.nodes} nodes Ready", lambda: _nodes(spec, api)
+    if spec.hollow_nodes:
+        yield f"{spec.hollow_nodes} hollow nodes Ready", lambda: _hollow(spec, api)
+    if spec.controller_managers:
+        yield "default service account", lambda: _service_account(spec, api)
 
 
 def get(url: str, context: ssl.SSLContext) -> tuple[int, bytes]:
