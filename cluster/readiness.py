@@ -1,7 +1,8 @@
 """Is it up yet: asks the processes themselves, as a client would, until each stage is reached.
 
 Stages in order: the store has a leader; an apiserver is ready; all nodes are Ready; the default service account
-is there. What the cluster has no process for is no stage. Plain blocking HTTP: this runs in the command, not in a component.
+is there. What the cluster has no process for is no stage. Plain blocking HTTP: this runs in the command, not in a
+component.
 """
 
 from __future__ import annotations
