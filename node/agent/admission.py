@@ -27,7 +27,7 @@ def admit(pod: Obj, node: Obj, others: Iterable[Obj]) -> None:
     taken = {port for other in others for port in _host_ports(other)}
     if any(_conflicts(port, taken) for port in _host_ports(pod)):
         _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
-    _check_resources(pod, node, others)
+    check_resources(pod, node, others)
 
 
 def _check_os(pod: Obj) -> None:
@@ -44,7 +44,7 @@ def _predicate(name: str, message: str) -> None:
     raise Rejected(name, f"Predicate {name} failed: {message}")
 
 
-def _check_resources(pod: Obj, node: Obj, others: list[Obj]) -> None:
+def check_resources(pod: Obj, node: Obj, others: list[Obj]) -> None:
     allocatable = qos.amounts((node.get("status") or {}).get("allocatable"))
     if not allocatable:
         return
@@ -58,10 +58,10 @@ def _check_resources(pod: Obj, node: Obj, others: list[Obj]) -> None:
     for name, wanted in qos.pod_requests(pod).items():
         have, taken = allocatable.get(name, ZERO), used.get(name, ZERO)
         if wanted > ZERO and taken + wanted > have:
-            _insufficient(name, _shown(name, wanted), _shown(name, taken), _shown(name, have))
+            _insufficient(name, shown(name, wanted), shown(name, taken), shown(name, have))
 
 
-def _shown(name: str, amount: Quantity) -> int:
+def shown(name: str, amount: Quantity) -> int:
     return amount.milli_value() if name == "cpu" else amount.value()
 
 

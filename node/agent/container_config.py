@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from node.agent import environment, qos
+from node.agent import environment, qos, resize
 from node.agent.errors import ConfigError
 from node.agent.pod_spec import Obj, name, namespace, uid
 from node.agent.view import BACKOFF_ANNOTATION, StartContainer
@@ -97,7 +97,7 @@ def container(
             "io.kubernetes.pod.uid": uid(pod),
             "io.kubernetes.container.name": spec["name"],
         },
-        annotations={BACKOFF_ANNOTATION: str(start.backoff_s)},
+        annotations={BACKOFF_ANNOTATION: str(start.backoff_s), **resize.annotation(spec)},
         resources=qos.runtime_resources(pod, spec, node_memory_bytes),
         security=security(pod, spec),
         stdin=bool(spec.get("stdin")),

@@ -6,7 +6,7 @@ What the runtime says comes first; a container that waits to be restarted shows 
 
 from __future__ import annotations
 
-from node.agent import restart, times
+from node.agent import resize, restart, times
 from node.agent.pod_spec import Obj, Role, full_name, init_containers
 from node.agent.view import Problem, View, has_exited, is_running
 from node.runtime.interface import ContainerStatus
@@ -43,11 +43,12 @@ def make(view: View, container: Obj, role: Role, old: Obj | None, ended_for_good
 def _declared(container: Obj, latest: ContainerStatus) -> Obj:
     """What was asked and has been given: resources (KEP-1287) and mounts (KEP-3857)."""
     extra: Obj = {}
-    resources = container.get("resources") or {}
-    if resources:
+    allocated = container.get("resources") or {}
+    given = resize.actuated(latest) if is_running(latest) else None
+    if resources := allocated if given is None else given:
         extra["resources"] = resources
-        if requests := resources.get("requests"):
-            extra["allocatedResources"] = requests
+    if requests := allocated.get("requests"):
+        extra["allocatedResources"] = requests
     mounts = [_mount(each) for each in container.get("volumeMounts") or []]
     if mounts:
         extra["volumeMounts"] = mounts

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from node.agent import admission, container_config
+from node.agent import admission, container_config, resize
 from node.agent.errors import Rejected
 from node.agent.parts import Parts
 from node.agent.pod_spec import (
@@ -26,9 +26,10 @@ from node.agent.pod_spec import (
     uid,
 )
 from node.agent.pod_worker import PodWorker
+from node.agent.resizer import urgency
 from node.agent.view import Outcome
 from node.agent.volumes import cleanup
-from node.runtime.interface import SandboxStatus
+from node.runtime.interface import ContainerStatus, SandboxStatus
 from store.component import logs
 
 FAILED_WORKER_DELAY_S = 1.0
@@ -44,6 +45,7 @@ class PodManager:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._found: dict[str, list[SandboxStatus]] = {}  # by pod uid, of an earlier agent
+        self._containers: dict[str, list[ContainerStatus]] = {}  # of those, by sandbox
         self._events_task: asyncio.Task[None] | None = None
         self.mirrors: dict[tuple[str, str], Obj] = {}
 
@@ -52,6 +54,7 @@ class PodManager:
         self._events_task = asyncio.create_task(self._follow_runtime(), name="runtime events")
         for sandbox in await self._parts.runtime.list_pod_sandboxes():
             self._found.setdefault(sandbox.config.uid, []).append(sandbox)
+            self._containers[sandbox.id] = await self._parts.runtime.list_containers(sandbox.id)
 
     async def close(self) -> None:
         """Stop looking; the pods go on."""
@@ -69,7 +72,9 @@ class PodManager:
         if uid(pod) in self._workers:
             return
         found = self._found.pop(uid(pod), [])
-        worker = PodWorker(self._parts, pod, tuple(each.id for each in found))
+        containers = [each for sandbox in found for each in self._containers.pop(sandbox.id, [])]
+        given = resize.adopted(pod, containers) if found else None
+        worker = PodWorker(self._parts, pod, tuple(each.id for each in found), given)
         if not found and not is_terminal(pod) and not is_deleting(pod):
             self._admit(worker)
         self._run(worker)
@@ -80,6 +85,7 @@ class PodManager:
             self.added(pod)
         else:
             worker.update(pod)
+        self.retry_resizes()
 
     def deleted(self, pod: Obj) -> None:
         if is_mirror(pod):
@@ -97,6 +103,8 @@ class PodManager:
             worker.remove()
             self._run(worker)
         self._found.clear()
+        self._containers.clear()
+        self.retry_resizes()
         for directory in self._pods_directory.iterdir() if self._pods_directory.is_dir() else ():
             if directory.name not in self._workers:
                 cleanup.remove(directory)
@@ -137,6 +145,15 @@ class PodManager:
 
     # ---- inside
 
+    def retry_resizes(self) -> None:
+        """After every change, since each may have made room."""
+        workers = [each for each in self._workers.values() if each.occupies]
+        asking = [each for each in workers if each.resizer.wants and not is_deleting(each.pod)]
+        for worker in sorted(asking, key=lambda each: urgency(each.resizer)):
+            others = [each.pod for each in workers if each is not worker]
+            if worker.resize(self._node(), others):
+                log.info("pod resized", pod=full_name(worker.pod))
+
     def _admit(self, worker: PodWorker) -> None:
         others: Iterable[Obj] = [each.pod for each in self._workers.values() if each.occupies]
         try:
@@ -166,7 +183,7 @@ class PodManager:
         await self._parts.clock.sleep(FAILED_WORKER_DELAY_S)
         sandboxes = await self._parts.runtime.list_pod_sandboxes()
         mine = tuple(each.id for each in sandboxes if each.config.uid == worker.uid)
-        fresh = PodWorker(self._parts, worker.pod, mine)
+        fresh = PodWorker(self._parts, worker.resizer.desired, mine, worker.resizer.given)
         fresh.outcome = worker.outcome
         if worker.gone:
             fresh.remove()

@@ -1,6 +1,8 @@
 """The pod conditions that the agent owns. Pure; reasons and messages are kubelet's.
 
     PodReadyToStartContainers, Initialized, Ready, ContainersReady, PodScheduled
+    PodResizePending, PodResizeInProgress       only while they hold
+    DisruptionTarget                            only when the agent itself ends the pod
 
 A condition keeps its lastTransitionTime while its status stays. Conditions of others (readiness gates,
 DisruptionTarget) are never touched.
@@ -10,11 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from node.agent.pod_spec import Obj, init_containers, is_sidecar, main_containers
+from node.agent import resize
+from node.agent.pod_spec import Obj, containers_by_role, init_containers, is_sidecar, main_containers
 from node.agent.times import rfc3339
-from node.agent.view import View
+from node.agent.view import View, is_running
 
-OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+PASSING = ("PodResizePending", "PodResizeInProgress")
+OWNED = (
+    "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", *PASSING
+)  # fmt: skip
 
 
 def make(view: View, phase: str, statuses: Sequence[Obj], old: Sequence[Obj]) -> list[Obj]:
@@ -27,6 +33,7 @@ def make(view: View, phase: str, statuses: Sequence[Obj], old: Sequence[Obj]) ->
         _ready(view, phase, containers_ready, old),
         containers_ready,
         _condition("PodScheduled", True),
+        *_resize(view),
     ]
     return [_dated(view, each, old) for each in made]
 
@@ -48,6 +55,30 @@ def _dated(view: View, condition: Obj, old: Sequence[Obj]) -> Obj:
     generation = view.pod["metadata"].get("generation")
     observed = {"observedGeneration": generation} if generation else {}
     return {**condition, "lastProbeTime": None, "lastTransitionTime": since, **observed}
+
+
+def _resize(view: View) -> list[Obj]:
+    state, made = view.resizing, []
+    if state.pending is not None:
+        made.append(_condition("PodResizePending", True, state.pending.reason, state.pending.message))
+    if state.trouble is not None:
+        made.append(_condition("PodResizeInProgress", True, "Error", state.trouble.message))
+    elif state.begun or _is_due(view):
+        made.append(_condition("PodResizeInProgress", True))
+    return made
+
+
+def _is_due(view: View) -> bool:
+    """So that an agent that was restarted meanwhile shows it too."""
+    statuses = ((each, view.latest(each["name"])) for _, each in containers_by_role(view.pod))
+    return any(
+        status is not None and is_running(status) and resize.is_due(each, status) for each, status in statuses
+    )
+
+
+def disruption(view: View, reason: str, message: str, old: Sequence[Obj]) -> Obj:
+    """The condition of a pod that is being ended by its node."""
+    return _dated(view, _condition("DisruptionTarget", True, reason, message), old)
 
 
 def _has_sandbox(view: View) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from node.agent import outcome, restart, termination
+from node.agent import outcome, resize, restart, termination
 from node.agent.pod_spec import (
     Obj,
     Role,
@@ -36,6 +36,7 @@ from node.agent.view import (
     ImageBackOff,
     Plan,
     Problem,
+    ResizeContainer,
     SetUpVolumes,
     StartContainer,
     StopContainer,
@@ -185,6 +186,20 @@ def _check_running(step: Step, container: Obj, status: ContainerStatus) -> None:
     elif probes.liveness is False:
         grace_s = probe_grace_s(view.pod, container.get("livenessProbe"))
         _stop(step, status, grace_s, f"Container {name} failed liveness probe{suffix}")
+    elif resize.is_due(container, status):
+        _resize(step, container, status)
+
+
+def _resize(step: Step, container: Obj, status: ContainerStatus) -> None:
+    view, name = step.view, container["name"]
+    if status.id in view.resizing.under_way:
+        return
+    if resize.needs_restart(container, status):
+        _stop(step, status, probe_grace_s(view.pod, None), f"Container {name} resize requires restart")
+    elif view.resizing.trouble is not None and view.now_s < view.resizing.trouble.retry_at_s:
+        step.wake(view.resizing.trouble.retry_at_s)
+    else:
+        step.actions.append(ResizeContainer(status.id, name))
 
 
 def _stop(

@@ -29,6 +29,9 @@ def make(view: View, old: Obj) -> Obj:
     phase = pod_phase.make(view, main, init)
     conditions = old.get("conditions") or []
     others = [each for each in conditions if each.get("type") not in pod_conditions.OWNED]
+    if decided is not None and decided.disruption:
+        target = pod_conditions.disruption(view, decided.disruption, decided.message, conditions)
+        others = [*(each for each in others if each["type"] != target["type"]), target]
     status: Obj = {
         "phase": phase,
         "conditions": pod_conditions.make(view, phase, [*init, *main], conditions) + others,

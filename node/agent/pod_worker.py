@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -30,6 +30,8 @@ from node.agent.pod_spec import (
 )
 from node.agent.probe_state import Kind
 from node.agent.probes import PodProbes
+from node.agent.resize import Allocation
+from node.agent.resizer import Resizer
 from node.agent.starter import Starter
 from node.agent.stopper import Stopper
 from node.agent.view import (
@@ -40,6 +42,7 @@ from node.agent.view import (
     ImageBackOff,
     Outcome,
     Problem,
+    ResizeContainer,
     SetUpVolumes,
     StartContainer,
     StopContainer,
@@ -57,8 +60,11 @@ log = logs.get("node.pod")
 
 
 class PodWorker:
-    def __init__(self, parts: Parts, pod: Obj, sandbox_ids: tuple[str, ...] = ()) -> None:
-        self.pod = pod
+    def __init__(
+        self, parts: Parts, pod: Obj, sandbox_ids: tuple[str, ...] = (), given: Allocation | None = None
+    ) -> None:
+        self.resizer = Resizer(parts, pod, given)
+        self.pod = self.resizer.take(pod)  # as it is allocated here
         self.uid = uid(pod)
         self.outcome: Outcome | None = None
         self._parts = parts
@@ -89,12 +95,18 @@ class PodWorker:
         self._wake.set()
 
     def update(self, pod: Obj) -> None:
-        self.pod = pod
+        self.pod = self.resizer.take(pod)
         self.wake()
+
+    def resize(self, node: Obj, others: Iterable[Obj]) -> bool:
+        """Give the pod what it asks for, if that fits; True when it did."""
+        done = self.resizer.decide(node, others)
+        self.update(self.resizer.desired)
+        return done
 
     def remove(self, pod: Obj | None = None) -> None:
         """The pod is no longer in the API: everything of it goes."""
-        self.pod = pod or self.pod
+        self.pod = self.resizer.take(pod) if pod else self.pod
         self.gone = True
         self.wake()
 
@@ -132,6 +144,7 @@ class PodWorker:
     async def _step(self) -> float | None:
         view = await self._look()
         self._probes.sync(view, self._address(view), termination.is_stopping(view))
+        self.resizer.look(view)
         plan = pod_state.plan(view)
         self.outcome = self.outcome or plan.outcome
         if self._kill_at_s is None and (plan.outcome is not None or termination.is_stopping(view)):
@@ -164,6 +177,7 @@ class PodWorker:
             kill_at_s=self._kill_at_s,
             gone=self.gone,
             started_at_s=self._started_at_s,
+            resizing=self.resizer.state,
         )
         sandboxes, containers = await self._observer.look(self.pod)
         return replace(before, sandboxes=sandboxes, containers=containers)
@@ -196,6 +210,10 @@ class PodWorker:
                 self._enqueue(action)
             case StopContainer():
                 self._stop(action, view)
+            case ResizeContainer():
+                self.resizer.begin(action.container_id)
+                latest = view.latest(action.name)
+                self._spawn(self.resizer.change(self.pod, action.container_id, latest))
             case BackOff():
                 self._say_back_off(action)
             case ImageBackOff():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from node.agent.pod_conditions import PASSING
 from node.agent.pod_spec import Obj
 
 
@@ -30,7 +31,11 @@ def make(pod_uid: str, old: Obj, new: Obj) -> Obj | None:
 
 def _conditions(old: list[Obj], new: list[Obj]) -> list[Obj]:
     before = {each["type"]: each for each in old}
-    return [each for each in new if not same(before.get(each["type"]), each)]
+    changed = [each for each in new if not same(before.get(each["type"]), each)]
+    kept = {each["type"] for each in new}
+    return changed + [
+        {"type": kind, "$patch": "delete"} for kind in PASSING if kind in before and kind not in kept
+    ]
 
 
 def same(one: Any, other: Any) -> bool:

@@ -17,7 +17,8 @@ _SLACK_S = 0.5  # deadlines closer than this are the same
 
 def plan(view: View, outcome: Outcome | None) -> Plan:
     began_s = view.now_s if view.kill_at_s is None else view.kill_at_s
-    deadline_s = began_s + grace_s(view.pod)
+    decided = outcome.grace_s if outcome is not None else None
+    deadline_s = began_s + (grace_s(view.pod) if decided is None else decided)
     actions, wake_at_s = _stops(view, deadline_s)
     alive = [
         each for each in view.containers if each.state in (ContainerState.RUNNING, ContainerState.UNKNOWN)

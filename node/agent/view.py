@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from node.agent.pod_spec import Obj, Role
+from node.agent.resize import NO_RESIZE, Resizing
 from node.runtime.interface import ContainerState, ContainerStatus, SandboxState, SandboxStatus
 
 PULL_ERROR_SHOWN_S = 2.0
@@ -62,6 +63,8 @@ class Outcome:
     phase: str
     reason: str = ""
     message: str = ""
+    grace_s: float | None = None  # of an eviction, instead of the pod's own
+    disruption: str = ""  # the reason of the condition DisruptionTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class View:
     kill_at_s: float | None = None  # when the pod's stop began, once it has
     gone: bool = False  # no longer in the API
     started_at_s: float | None = None  # when this node took it
+    resizing: Resizing = NO_RESIZE
 
     @property
     def sandbox(self) -> SandboxStatus | None:
@@ -172,6 +176,14 @@ class StopContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Give a running container the amounts that are allocated to it."""
+
+    container_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class BackOff:
     """Say that a container is not restarted yet."""
 
@@ -199,6 +211,7 @@ Action = (
     | StopSandbox
     | StartContainer
     | StopContainer
+    | ResizeContainer
     | BackOff
     | ImageBackOff
     | Finish

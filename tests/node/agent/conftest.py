@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 Obj = dict[str, Any]
 
@@ -43,3 +46,13 @@ def _container(each: str | Obj) -> Obj:
 
 def sidecar(name: str, **more: Any) -> Obj:
     return {"name": name, "restartPolicy": "Always", **more}
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Any]:
+    from tests.node.agent.whole_agent import Node  # which needs this module
+
+    made = Node(tmp_path)
+    await made.start()
+    yield made
+    await made.stop()

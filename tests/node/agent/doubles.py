@@ -20,10 +20,12 @@ from node.runtime.interface import (
     ImageError,
     Mount,
     NotFound,
+    Resources,
     RuntimeEvent,
     SandboxConfig,
     SandboxState,
     SandboxStatus,
+    UpdateError,
 )
 
 Obj = dict[str, Any]
@@ -39,6 +41,7 @@ class FakeRuntime:
         self.sandboxes: dict[str, SandboxStatus] = {}
         self.containers: dict[str, ContainerStatus] = {}
         self.bad_images: dict[str, str] = {}
+        self.refuses_update: UpdateError | None = None
         self.stubborn = False  # containers ignore SIGTERM
         self.calls: list[tuple[str, str]] = []
         self.queue: asyncio.Queue[RuntimeEvent] = asyncio.Queue()
@@ -103,6 +106,16 @@ class FakeRuntime:
             await asyncio.sleep(timeout_s)
         if self.containers[container_id].state is ContainerState.RUNNING:
             self.exit(container_id, 137 if self.stubborn else 143)
+
+    async def update_container(
+        self, container_id: str, resources: Resources, annotations: Mapping[str, str]
+    ) -> None:
+        self.calls.append(("update", self.containers[container_id].config.name))
+        if self.refuses_update is not None:
+            raise self.refuses_update
+        status = self.containers[container_id]
+        config = replace(status.config, resources=resources, annotations=annotations)
+        self.containers[container_id] = replace(status, config=config)
 
     async def remove_container(self, container_id: str) -> None:
         self.containers.pop(container_id, None)
