@@ -337,8 +337,14 @@ class SchedulingQueue:
 
 
 def _matters(old: Obj, new: Obj) -> bool:
-    """Status and bookkeeping do not."""
+    """Bookkeeping does not, nor status, but for the names of the claims that were made for it."""
     if old.get("spec") != new.get("spec"):
+        return True
+    if _claim_names(old) != _claim_names(new):
         return True
     before, after = old["metadata"], new["metadata"]
     return any(before.get(name) != after.get(name) for name in ("labels", "annotations", "deletionTimestamp"))
+
+
+def _claim_names(pod: Obj) -> object:
+    return (pod.get("status") or {}).get("resourceClaimStatuses")

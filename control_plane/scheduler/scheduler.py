@@ -24,6 +24,7 @@ from control_plane.scheduler import slim
 from control_plane.scheduler.cache import Cache
 from control_plane.scheduler.cycle import EXTENDERS, Placement, PluginError, Scheduling
 from control_plane.scheduler.deadlines import Deadlines
+from control_plane.scheduler.dynamic_resources.state import Devices, InformedDevices
 from control_plane.scheduler.extenders import ExtenderError, Extenders
 from control_plane.scheduler.framework.annotations import group_of
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
@@ -78,6 +79,8 @@ class Scheduler:
         self._extenders = extenders or Extenders()
         storage = InformedStorage(self.informers, self.clock)
         self.storage: Storage = storage
+        self._devices = InformedDevices(self.informers)
+        self.devices: Devices = self._devices
         self._pods = self.informers.informer(PODS, field_selector=UNFINISHED, transform=self._kept(slim.pod))
         self._pods.add_index("group", _group_key)
         self._nodes = self.informers.informer(NODES, transform=self._kept(slim.node))
@@ -110,6 +113,7 @@ class Scheduler:
         )
         handlers.attach(self._pods, self._nodes, self._namespaces)
         storage.attach(self.queue.happened)
+        self._devices.attach(self.queue.happened)
 
     def _kept(self, slimmed: Transform) -> Transform:
         """Extenders are shown whole objects."""
@@ -167,6 +171,7 @@ class Scheduler:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._devices.close()
         await self._events.close()
         await self._reporter.close()
         await self._extenders.close()

@@ -59,7 +59,7 @@ def pod(obj: Obj) -> Obj:
     ]
     if volumes:
         slim_spec["volumes"] = volumes
-    slim_status = _pick(status, ("phase", "nominatedNodeName", "startTime"))
+    slim_status = _pick(status, ("phase", "nominatedNodeName", "startTime", "resourceClaimStatuses"))
     slim_status["conditions"] = [c for c in status.get("conditions") or () if c["type"] == "PodScheduled"]
     for name in ("containerStatuses", "initContainerStatuses"):
         resized = [

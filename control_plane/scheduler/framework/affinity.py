@@ -76,10 +76,15 @@ def node_affinity(spec: Obj) -> NodeAffinity:
     if not selector and not affinity:
         return ANYWHERE
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    terms = None if required is None else tuple(map(_node_term, required.get("nodeSelectorTerms") or ()))
+    terms = None if required is None else node_terms(required)
     preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
     weighted = tuple((each["weight"], _node_term(each.get("preference") or {})) for each in preferred)
     return NodeAffinity(selector, terms, tuple((w, term) for w, term in weighted if w))
+
+
+def node_terms(selector: Obj) -> tuple[NodeTerm, ...]:
+    """Of a NodeSelector, which any of them satisfies."""
+    return tuple(map(_node_term, selector.get("nodeSelectorTerms") or ()))
 
 
 def _node_term(term: Obj) -> NodeTerm:

@@ -24,6 +24,9 @@ class Kind(StrEnum):
     STORAGE_CLASS = "StorageClass"
     CSI_NODE = "CSINode"
     CSI_STORAGE_CAPACITY = "CSIStorageCapacity"
+    RESOURCE_CLAIM = "ResourceClaim"
+    RESOURCE_SLICE = "ResourceSlice"
+    DEVICE_CLASS = "DeviceClass"
     ANY = "*"
 
 

@@ -40,6 +40,7 @@ from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.status import Status
 
 if TYPE_CHECKING:
+    from control_plane.scheduler.dynamic_resources.state import Devices
     from control_plane.scheduler.framework.profile import Profile
     from control_plane.scheduler.nominator import Nominator
     from control_plane.scheduler.volumes.storage import Storage
@@ -96,6 +97,7 @@ class Handle(Protocol):
     nodes: Nodes
     workloads: Workloads
     storage: Storage
+    devices: Devices
     nominator: Nominator
     random: Random
 

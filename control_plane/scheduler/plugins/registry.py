@@ -12,6 +12,7 @@ from control_plane.scheduler.plugins.data_locality import DataLocality
 from control_plane.scheduler.plugins.deadline_preemption import DeadlinePreemption
 from control_plane.scheduler.plugins.default_binder import DefaultBinder
 from control_plane.scheduler.plugins.default_preemption import DefaultPreemption
+from control_plane.scheduler.plugins.dynamic_resources import DynamicResources
 from control_plane.scheduler.plugins.gang_scheduling import GangScheduling
 from control_plane.scheduler.plugins.image_locality import ImageLocality
 from control_plane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
@@ -48,6 +49,7 @@ DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
     (Interference, 2),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
+    (DynamicResources, 0),
     (DefaultPreemption, 0),
     (DeadlinePreemption, 0),
     (GangScheduling, 0),

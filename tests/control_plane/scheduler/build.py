@@ -180,6 +180,7 @@ class World:
     """Also the handle of its plugins."""
 
     client: Any = None
+    devices: Any = None
 
     def __init__(
         self,

@@ -1,0 +1,111 @@
+"""CEL expressions that choose devices, as `device.attributes["gpu.example.com"].slots > 4`.
+
+    device.driver                        string
+    device.attributes[domain].name       int, bool, string or semver; a domain that nobody uses is an empty map
+    device.capacity[domain].name         quantity
+    device.allowMultipleAllocations      bool
+
+A name without a domain belongs to the driver's. An attribute that a device does not have is an error, unless
+the expression asks first (`"name" in device.attributes[domain]`, `.?name.orValue(…)`); the error ends the
+allocation, since the rule and not the device is wrong.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from control_plane.api import quantity
+from control_plane.scheduler.dynamic_resources.devices import Device
+from control_plane.scheduler.dynamic_resources.errors import RequestError
+
+if TYPE_CHECKING:
+    from control_plane.apiserver import cel
+
+CACHED_EXPRESSIONS = 1024
+
+
+class _Domains(dict[str, dict[str, Any]]):
+    def __missing__(self, key: str) -> dict[str, Any]:
+        return {}
+
+
+@lru_cache(maxsize=CACHED_EXPRESSIONS)
+def _compiled(expression: str) -> cel.Program | str:
+    """What is wrong with it, if something is."""
+    from control_plane.apiserver import cel  # loads a compiler: only where there are selectors
+
+    device = cel.object_of(
+        "kubernetes.DRADevice",
+        {
+            "driver": cel.STRING,
+            "attributes": cel.map_of(cel.STRING, cel.map_of(cel.STRING, cel.DYN)),
+            "capacity": cel.map_of(
+                cel.STRING, cel.map_of(cel.STRING, cel.opaque_type("kubernetes.Quantity"))
+            ),
+            "allowMultipleAllocations": cel.BOOL,
+        },
+    )
+    try:
+        program = cel.compile_expression(expression, {"device": device})
+    except cel.CompileError as error:
+        return f"compilation failed: {error}"
+    if program.result_type not in (cel.BOOL, cel.DYN):
+        return f"must evaluate to bool or the unknown type, not {program.result_type}"
+    return program
+
+
+def matches(expression: str, device: Device) -> bool:
+    """Raises RequestError, which does not say whose expression it is."""
+    from control_plane.apiserver import cel
+
+    program = _compiled(expression)
+    if isinstance(program, str):
+        raise RequestError(f"CEL compile error: {program}")
+    try:
+        answer = program.evaluate({"device": _value(device)})
+    except (cel.EvaluationError, cel.BudgetExceeded) as error:
+        raise RequestError(f"CEL runtime error: {error}") from error
+    if not isinstance(answer, bool):
+        raise RequestError(f"CEL result of type {type(answer).__name__} could not be converted to bool")
+    return answer
+
+
+@lru_cache(maxsize=CACHED_EXPRESSIONS)
+def _value(device: Device) -> dict[str, Any]:
+    driver = device.id[0]
+    attributes, capacity = _Domains(), _Domains()
+    for name, attribute in (device.obj.get("attributes") or {}).items():
+        domain, key = _qualified(name, driver)
+        attributes.setdefault(domain, {})[key] = _attribute(name, attribute)
+    for name, each in (device.obj.get("capacity") or {}).items():
+        domain, key = _qualified(name, driver)
+        capacity.setdefault(domain, {})[key] = quantity.parse(each["value"])
+    return {
+        "driver": driver,
+        "attributes": attributes,
+        "capacity": capacity,
+        "allowMultipleAllocations": device.shared,
+    }
+
+
+def _qualified(name: str, driver: str) -> tuple[str, str]:
+    domain, slash, key = name.partition("/")
+    return (domain, key) if slash else (driver, name)
+
+
+def _attribute(name: str, attribute: dict[str, Any]) -> Any:
+    from control_plane.apiserver import cel
+    from control_plane.apiserver.cel.library import semver
+
+    for field in ("int", "bool", "string", "ints", "bools", "strings"):
+        if field in attribute:
+            return attribute[field]
+    try:
+        if "version" in attribute:
+            return semver.parse(attribute["version"])
+        if "versions" in attribute:
+            return [semver.parse(each) for each in attribute["versions"]]
+    except cel.EvaluationError as error:
+        raise RequestError(f"attribute {name}: {error}") from error
+    raise RequestError(f"attribute {name}: unsupported attribute value")

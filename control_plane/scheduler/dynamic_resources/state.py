@@ -1,0 +1,192 @@
+"""What the scheduler knows of dynamic resources: claims, device classes, slices, and which devices are taken.
+
+`InformedDevices` reads informers. Over them lie, by claim: what a cycle has decided and a binding is about to write
+(pending), and what was written and the watch has not shown yet (assumed). A device counts as taken through all
+of them, so that no two claims get it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Protocol
+
+from control_plane.api import meta
+from control_plane.client.gvr import DEVICE_CLASSES, GVR, RESOURCE_CLAIMS, RESOURCE_SLICES
+from control_plane.client.informer import InformerFactory
+from control_plane.client.types import Obj
+from control_plane.scheduler.dynamic_resources.claims import allocation_of
+from control_plane.scheduler.dynamic_resources.devices import Slice, parse_slice
+from control_plane.scheduler.dynamic_resources.pools import Inventory, inventory
+from control_plane.scheduler.dynamic_resources.usage import Usage
+from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
+from store.component import logs
+
+KINDS: dict[GVR, Kind] = {
+    RESOURCE_CLAIMS: Kind.RESOURCE_CLAIM,
+    RESOURCE_SLICES: Kind.RESOURCE_SLICE,
+    DEVICE_CLASSES: Kind.DEVICE_CLASS,
+}
+Happened = Callable[[ClusterEvent, Obj | None, Obj | None], None]
+
+log = logs.get("scheduler")
+
+
+class Devices(Protocol):
+    @property
+    def usage(self) -> Usage: ...
+
+    def inventory(self) -> Inventory: ...
+
+    def claim(self, namespace: str, name: str) -> Obj | None: ...
+
+    def device_class(self, name: str) -> Obj | None: ...
+
+    def is_pending(self, uid: str) -> bool:
+        """A binding is about to allocate this claim."""
+
+    def pend(self, claim: Obj, allocation: Obj) -> None: ...
+
+    def settle(self, uid: str, written: Obj | None = None) -> None:
+        """The binding is through with the claim, or gave up."""
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """A write that no cycle waits for."""
+
+
+class InformedDevices:
+    def __init__(self, informers: InformerFactory) -> None:
+        self._informers = {which: informers.informer(which) for which in KINDS}
+        self._pending: dict[str, Obj] = {}  # allocation by claim's uid
+        self._assumed: dict[str, Obj] = {}  # claim by key
+        self._counted: dict[str, Obj] = {}  # allocation by claim's uid, as it is in usage
+        self._usage = Usage()
+        self._slices: dict[str, Slice] = {}
+        self._inventory: Inventory | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        claims, slices = self._informers[RESOURCE_CLAIMS], self._informers[RESOURCE_SLICES]
+        claims.add_handler(self._claim_seen, lambda _, new: self._claim_seen(new), self._claim_gone)
+        slices.add_handler(self._slice_seen, lambda _, new: self._slice_seen(new), self._slice_gone)
+
+    def attach(self, happened: Happened) -> None:
+        """Tell pods that wait what happens."""
+        for which, kind in KINDS.items():
+            self._informers[which].add_handler(
+                partial(_added, happened, kind),
+                partial(_updated, happened, kind),
+                partial(_deleted, happened, kind),
+            )
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def usage(self) -> Usage:
+        return self._usage
+
+    def inventory(self) -> Inventory:
+        if self._inventory is None:
+            self._inventory = inventory(self._slices.values())
+        return self._inventory
+
+    def claim(self, namespace: str, name: str) -> Obj | None:
+        return self._assumed.get(f"{namespace}/{name}") or self._informers[RESOURCE_CLAIMS].get(
+            namespace, name
+        )
+
+    def device_class(self, name: str) -> Obj | None:
+        return self._informers[DEVICE_CLASSES].get("", name)
+
+    def is_pending(self, uid: str) -> bool:
+        return uid in self._pending
+
+    def pend(self, claim: Obj, allocation: Obj) -> None:
+        self._pending[meta.uid_of(claim)] = allocation
+        self._count(meta.uid_of(claim), allocation)
+
+    def settle(self, uid: str, written: Obj | None = None) -> None:
+        pending = self._pending.pop(uid, None)
+        if written is not None:
+            self._assume(written)
+        elif pending is not None:
+            known = next((c for c in self._claims() if meta.uid_of(c) == uid), None)
+            self._count(uid, None if known is None else allocation_of(known))
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.warning("a claim was not released", error=repr(failure))
+
+    # ---- what is taken
+
+    def _claims(self) -> list[Obj]:
+        return [
+            self._assumed.get(meta.key_of(each), each) for each in self._informers[RESOURCE_CLAIMS].list()
+        ]
+
+    def _assume(self, claim: Obj) -> None:
+        known = self._informers[RESOURCE_CLAIMS].get(meta.namespace_of(claim), meta.name_of(claim))
+        if known is None or _version(known) < _version(claim):
+            self._assumed[meta.key_of(claim)] = claim
+            self._count(meta.uid_of(claim), allocation_of(claim))
+        else:
+            self._claim_seen(known)
+
+    def _claim_seen(self, claim: Obj) -> None:
+        key, uid = meta.key_of(claim), meta.uid_of(claim)
+        assumed = self._assumed.get(key)
+        if assumed is not None:
+            if meta.uid_of(assumed) == uid and _version(assumed) > _version(claim):
+                return
+            del self._assumed[key]
+        if uid not in self._pending:
+            self._count(uid, allocation_of(claim))
+
+    def _claim_gone(self, claim: Obj) -> None:
+        self._assumed.pop(meta.key_of(claim), None)
+        self._count(meta.uid_of(claim), self._pending.get(meta.uid_of(claim)))
+
+    def _count(self, uid: str, allocation: Obj | None) -> None:
+        if (before := self._counted.pop(uid, None)) is not None:
+            self._usage.remove(before)
+        if allocation is not None:
+            self._usage.add(allocation)
+            self._counted[uid] = allocation
+
+    # ---- slices
+
+    def _slice_seen(self, obj: Obj) -> None:
+        try:
+            self._slices[meta.name_of(obj)] = parse_slice(obj)
+        except (KeyError, ValueError) as error:
+            log.warning("a resource slice makes no sense", slice=meta.name_of(obj), error=repr(error))
+            self._slices.pop(meta.name_of(obj), None)
+        self._inventory = None
+
+    def _slice_gone(self, obj: Obj) -> None:
+        self._slices.pop(meta.name_of(obj), None)
+        self._inventory = None
+
+
+def _version(obj: Obj) -> int:
+    return int(meta.resource_version_of(obj))
+
+
+def _added(happened: Happened, kind: Kind, new: Obj) -> None:
+    happened(ClusterEvent(kind, Action.ADD), None, new)
+
+
+def _updated(happened: Happened, kind: Kind, old: Obj, new: Obj) -> None:
+    happened(ClusterEvent(kind, Action.UPDATE_OTHER), old, new)
+
+
+def _deleted(happened: Happened, kind: Kind, old: Obj) -> None:
+    happened(ClusterEvent(kind, Action.DELETE), old, None)
