@@ -17,6 +17,7 @@ DRIVERS = {
     "failover": "bench.cluster.failover",
     "store-grpc": "bench.store.grpc",
     "scheduling": "bench.cluster.scheduling",
+    "apiserver": "bench.apiserver.load",
 }
 
 
