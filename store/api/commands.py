@@ -48,6 +48,10 @@ class SetAlarm(Request):
     active: bool
 
 
+class SetDowngrade(Request):
+    target: str  # "" ends it
+
+
 Command = (
     PutRequest
     | DeleteRangeRequest
@@ -59,6 +63,7 @@ Command = (
     | LeaseExpire
     | LeaseCheckpoint
     | SetAlarm
+    | SetDowngrade
     | auth.AuthCommand
     | auth.As
 )
@@ -87,6 +92,7 @@ KINDS: dict[int, type[Command]] = {
     21: auth.RoleGrantPermission,
     22: auth.RoleRevokePermission,
     23: auth.AssignToken,
+    24: SetDowngrade,
 }
 
 _prefixes = {kind: bytes((number,)) for number, kind in KINDS.items()}

@@ -7,7 +7,8 @@ etcd's.
     ├── TimedOut, ServerStopped               a write may have been applied
     ├── RequestTooLarge, BadRequest, Unimplemented
     ├── Corrupt                               the CORRUPT alarm is set
-    └── MemberNotFound, MemberChangeRefused   membership
+    ├── MemberNotFound, MemberChangeRefused   membership
+    └── WrongVersionFormat, DowngradeRefused, DowngradeInProcess
 """
 
 from __future__ import annotations
@@ -59,6 +60,21 @@ class NotLeader(RequestError):
 class BadFeatureForLearner(RequestError):
     code = Code.UNAVAILABLE
     message = "etcdserver: rpc not supported for learner"
+
+
+class WrongVersionFormat(RequestError):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: wrong downgrade target version format"
+
+
+class DowngradeRefused(RequestError):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: invalid downgrade target version"
+
+
+class DowngradeInProcess(RequestError):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: cluster has a downgrade job in progress"
 
 
 class TextError(RequestError):

@@ -1,4 +1,4 @@
-"""The JSON gateway's rows of the Auth, Lock and Election services, and on whose behalf a request comes.
+"""The JSON gateway's routes of the Auth, Lock and Election services, and on whose behalf a request comes.
 
 As with etcd's gateway a user shows a token (`Authorization: TOKEN`); a certificate alone names nobody here.
 """
@@ -14,52 +14,48 @@ import orjson
 from store.api import json_encode as encode
 from store.api.auth import TokenKeeper
 from store.api.auth_messages import (
-    AUTH,
-    CONCURRENCY,
     AuthStatusResponse,
-    Handler,
     NamesResponse,
     PermissionsResponse,
     TokenResponse,
 )
 from store.api.concurrency import LeaderKey
+from store.api.methods import Encoder
 from store.api.service import StoreService
 from store.auth.messages import Permission
-from store.mvcc.messages import Record, Request
+from store.mvcc.messages import Record
+
+
+def _routes() -> dict[str, tuple[str, Encoder]]:
+    names = {"Auth/UserGet": "roles", "Auth/UserList": "users", "Auth/RoleList": "roles"}
+    return {name: (path, _encoder(names.get(name, ""))) for name, path in PATHS.items()}
+
 
 PATHS = {
-    "AuthEnable": "auth/enable",
-    "AuthDisable": "auth/disable",
-    "AuthStatus": "auth/status",
-    "Authenticate": "auth/authenticate",
-    "UserAdd": "auth/user/add",
-    "UserGet": "auth/user/get",
-    "UserList": "auth/user/list",
-    "UserDelete": "auth/user/delete",
-    "UserChangePassword": "auth/user/changepw",
-    "UserGrantRole": "auth/user/grant",
-    "UserRevokeRole": "auth/user/revoke",
-    "RoleAdd": "auth/role/add",
-    "RoleGet": "auth/role/get",
-    "RoleList": "auth/role/list",
-    "RoleDelete": "auth/role/delete",
-    "RoleGrantPermission": "auth/role/grant",
-    "RoleRevokePermission": "auth/role/revoke",
-    "Lock": "lock/lock",
-    "Unlock": "lock/unlock",
-    "Campaign": "election/campaign",
-    "Proclaim": "election/proclaim",
-    "Leader": "election/leader",
-    "Resign": "election/resign",
+    "Auth/AuthEnable": "auth/enable",
+    "Auth/AuthDisable": "auth/disable",
+    "Auth/AuthStatus": "auth/status",
+    "Auth/Authenticate": "auth/authenticate",
+    "Auth/UserAdd": "auth/user/add",
+    "Auth/UserGet": "auth/user/get",
+    "Auth/UserList": "auth/user/list",
+    "Auth/UserDelete": "auth/user/delete",
+    "Auth/UserChangePassword": "auth/user/changepw",
+    "Auth/UserGrantRole": "auth/user/grant",
+    "Auth/UserRevokeRole": "auth/user/revoke",
+    "Auth/RoleAdd": "auth/role/add",
+    "Auth/RoleGet": "auth/role/get",
+    "Auth/RoleList": "auth/role/list",
+    "Auth/RoleDelete": "auth/role/delete",
+    "Auth/RoleGrantPermission": "auth/role/grant",
+    "Auth/RoleRevokePermission": "auth/role/revoke",
+    "Lock/Lock": "lock/lock",
+    "Lock/Unlock": "lock/unlock",
+    "Election/Campaign": "election/campaign",
+    "Election/Proclaim": "election/proclaim",
+    "Election/Leader": "election/leader",
+    "Election/Resign": "election/resign",
 }
-NAMES = {"UserGet": "roles", "UserList": "users", "RoleList": "roles"}
-
-
-def rows() -> dict[bytes, tuple[type[Request], Handler, Any]]:
-    table = {}
-    for name, (kind, handler) in (AUTH | CONCURRENCY).items():
-        table[f"/v3/{PATHS[name]}".encode()] = (kind, handler, _encoder(NAMES.get(name, "")))
-    return table
 
 
 def caller(service: StoreService, tokens: TokenKeeper, headers: Mapping[bytes, bytes]) -> StoreService:
@@ -70,7 +66,7 @@ def caller(service: StoreService, tokens: TokenKeeper, headers: Mapping[bytes, b
     return service.on_behalf_of(tokens.user(token.decode("latin-1")) if token else "")
 
 
-def _encoder(names: str) -> Any:
+def _encoder(names: str) -> Encoder:
     def encoder(header: bytes, response: Any) -> bytes:
         if isinstance(response, Record):
             return b'{"header":%b,"kv":%b}' % (header, encode.encode_record(response))
@@ -118,3 +114,6 @@ def _leader(leader: LeaderKey) -> dict[str, str]:
 
 def _base64(data: bytes) -> str:
     return b2a_base64(data, newline=False).decode()
+
+
+ROUTES = _routes()

@@ -15,6 +15,7 @@ import orjson
 from store.api.machine import LeaseResult
 from store.api.messages import (
     AlarmResponse,
+    DowngradeResponse,
     HashResponse,
     Header,
     LeasesResponse,
@@ -22,6 +23,7 @@ from store.api.messages import (
     MembersResponse,
     StatusResponse,
 )
+from store.api.watch_session import fragments
 from store.mvcc.messages import (
     CompactionResponse,
     DeleteRangeResponse,
@@ -153,18 +155,10 @@ def encode_watch_lines(header: bytes, response: WatchResponse, fragment_bytes: i
     batch = response.batch
     if batch is None or not response.may_fragment or len(encode_batch(batch)) <= fragment_bytes:
         return [encode_watch(header, response)]
-    fragments: list[list[bytes]] = [[]]
-    size = 0
-    for event in batch.events:
-        encoded = encode_event(event, batch.prev_kv)
-        if fragments[-1] and size + len(encoded) > fragment_bytes:
-            fragments.append([])
-            size = 0
-        fragments[-1].append(encoded)
-        size += len(encoded)
+    parts = fragments((encode_event(each, batch.prev_kv) for each in batch.events), fragment_bytes)
     start = _watch_start(header, response)
-    lines = [start + b',"fragment":true,"events":[%b]}}\n' % b",".join(part) for part in fragments[:-1]]
-    return [*lines, start + b',"events":[%b]}}\n' % b",".join(fragments[-1])]
+    lines = [start + b',"fragment":true,"events":[%b]}}\n' % b",".join(part) for part in parts[:-1]]
+    return [*lines, start + b',"events":[%b]}}\n' % b",".join(parts[-1])]
 
 
 def encode_watch(header: bytes, response: WatchResponse) -> bytes:
@@ -264,7 +258,7 @@ def encode_hash(header: bytes, response: HashResponse) -> bytes:
 
 
 def encode_status(header: bytes, response: StatusResponse) -> bytes:
-    fields = {
+    fields: dict[str, Any] = {
         "version": response.version,
         "dbSize": _int64(response.db_size_bytes),
         "leader": _int64(response.leader),
@@ -277,4 +271,10 @@ def encode_status(header: bytes, response: StatusResponse) -> bytes:
         "storageVersion": response.version,
         "dbSizeQuota": _int64(response.quota_bytes),
     }
+    if response.downgrade_target:
+        fields["downgradeInfo"] = {"enabled": True, "targetVersion": response.downgrade_target}
     return _document(header, fields)
+
+
+def encode_downgrade(header: bytes, response: DowngradeResponse) -> bytes:
+    return _document(header, {"version": response.version})

@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import orjson
 
 from store.api import json_auth
 from store.api import json_encode as encode
-from store.api import messages as m
 from store.api.auth import TokenKeeper
 from store.api.errors import TooManyRequests
 from store.api.http1 import Response, Stream
 from store.api.http1_parser import Request as HttpRequest
 from store.api.json_names import decode
+from store.api.methods import METHODS, YIELD_RECORDS, Encoder, Row
 from store.api.probes import Probes
 from store.api.service import StoreService
 from store.component import logs
@@ -31,7 +30,6 @@ from store.mvcc import messages as kv
 from store.mvcc.errors import Code, RequestError
 
 MAX_IN_FLIGHT = 4096  # requests being served; more are refused, so that overload does not end in timeouts
-YIELD_RECORDS = 500  # a long list is encoded in pieces of this many keys, others are served in between
 
 log = logs.get("gateway")
 
@@ -53,67 +51,31 @@ HTTP_STATUS: Mapping[int, int] = {
     Code.UNAUTHENTICATED: 401,
 }
 
-Handler = Callable[[StoreService, Any], Awaitable[Any]]
-Encoder = Callable[[bytes, Any], bytes]
-Row = tuple[type[kv.Request], Handler, Encoder]
-
-
-async def _status(service: StoreService, request: m.EmptyRequest) -> m.StatusResponse:
-    return service.status()
-
-
+ROUTES: dict[str, tuple[str, Encoder]] = {
+    "KV/Range": ("kv/range", encode.encode_range),
+    "KV/Put": ("kv/put", encode.encode_kv),
+    "KV/DeleteRange": ("kv/deleterange", encode.encode_kv),
+    "KV/Txn": ("kv/txn", encode.encode_kv),
+    "KV/Compact": ("kv/compaction", encode.encode_kv),
+    "Lease/LeaseGrant": ("lease/grant", encode.encode_lease_grant),
+    "Lease/LeaseRevoke": ("lease/revoke", encode.encode_empty),
+    "Lease/LeaseTimeToLive": ("lease/timetolive", encode.encode_time_to_live),
+    "Lease/LeaseLeases": ("lease/leases", encode.encode_leases),
+    "Cluster/MemberList": ("cluster/member/list", encode.encode_members),
+    "Cluster/MemberAdd": ("cluster/member/add", encode.encode_members),
+    "Cluster/MemberPromote": ("cluster/member/promote", encode.encode_members),
+    "Cluster/MemberUpdate": ("cluster/member/update", encode.encode_members),
+    "Cluster/MemberRemove": ("cluster/member/remove", encode.encode_members),
+    "Maintenance/Status": ("maintenance/status", encode.encode_status),
+    "Maintenance/Alarm": ("maintenance/alarm", encode.encode_alarms),
+    "Maintenance/Defragment": ("maintenance/defragment", encode.encode_empty),
+    "Maintenance/HashKV": ("maintenance/hash", encode.encode_hash),
+    "Maintenance/MoveLeader": ("maintenance/transfer-leadership", encode.encode_empty),
+    "Maintenance/Downgrade": ("maintenance/downgrade", encode.encode_downgrade),
+    **json_auth.ROUTES,
+}
 UNARY: dict[bytes, Row] = {
-    b"/v3/kv/range": (kv.RangeRequest, StoreService.range, encode.encode_range),
-    b"/v3/kv/put": (kv.PutRequest, StoreService.put, encode.encode_kv),
-    b"/v3/kv/deleterange": (kv.DeleteRangeRequest, StoreService.delete_range, encode.encode_kv),
-    b"/v3/kv/txn": (kv.TxnRequest, StoreService.txn, encode.encode_kv),
-    b"/v3/kv/compaction": (kv.CompactionRequest, StoreService.compact, encode.encode_kv),
-    b"/v3/lease/grant": (
-        m.LeaseGrantRequest,
-        lambda s, r: s.lease_grant(r.id, r.ttl_s),
-        encode.encode_lease_grant,
-    ),
-    b"/v3/lease/revoke": (m.LeaseIdRequest, lambda s, r: s.lease_revoke(r.id), encode.encode_empty),
-    b"/v3/lease/timetolive": (
-        m.LeaseTimeToLiveRequest,
-        lambda s, r: s.lease_time_to_live(r.id, r.keys),
-        encode.encode_time_to_live,
-    ),
-    b"/v3/lease/leases": (m.EmptyRequest, lambda s, r: s.lease_list(), encode.encode_leases),
-    b"/v3/cluster/member/list": (
-        m.MemberListRequest,
-        lambda s, r: s.cluster.list_members(r.linearizable),
-        encode.encode_members,
-    ),
-    b"/v3/cluster/member/add": (
-        m.MemberAddRequest,
-        lambda s, r: s.cluster.add(r.peer_urls, r.is_learner),
-        encode.encode_members,
-    ),
-    b"/v3/cluster/member/promote": (
-        m.MemberIdRequest,
-        lambda s, r: s.cluster.promote(r.id),
-        encode.encode_members,
-    ),
-    b"/v3/cluster/member/update": (
-        m.MemberUpdateRequest,
-        lambda s, r: s.cluster.update(r.id, r.peer_urls),
-        encode.encode_members,
-    ),
-    b"/v3/cluster/member/remove": (
-        m.MemberIdRequest,
-        lambda s, r: s.cluster.remove(r.id),
-        encode.encode_members,
-    ),
-    b"/v3/maintenance/status": (m.EmptyRequest, _status, encode.encode_status),
-    b"/v3/maintenance/alarm": (m.AlarmRequest, StoreService.alarm, encode.encode_alarms),
-    b"/v3/maintenance/defragment": (m.EmptyRequest, lambda s, r: s.defragment(), encode.encode_empty),
-    b"/v3/maintenance/hash": (m.HashKvRequest, lambda s, r: s.hash_kv(r.revision), encode.encode_hash),
-    b"/v3/maintenance/transfer-leadership": (
-        m.MoveLeaderRequest,
-        lambda s, r: s.cluster.move_leader(r.target_id),
-        encode.encode_empty,
-    ),
+    f"/v3/{path}".encode(): (*METHODS[name], encoder) for name, (path, encoder) in ROUTES.items()
 }
 for _alias, _path in (
     (b"/v3/kv/lease/revoke", b"/v3/lease/revoke"),
@@ -122,7 +84,6 @@ for _alias, _path in (
     (b"/v3/maintenance/hashkv", b"/v3/maintenance/hash"),
 ):
     UNARY[_alias] = UNARY[_path]
-UNARY.update(json_auth.rows())
 
 StreamHandler = Callable[[HttpRequest, Stream], Awaitable[None]]
 

@@ -1,8 +1,6 @@
 """The gateway's streams: watch, lease keep-alive and snapshot; lines of JSON in, lines `{"result": …}` out.
 
-A watch's request messages may come at any time while responses flow. A response is encoded when the
-connection can take it: while it cannot, the hub keeps the outbox, and then the watchers fall behind and
-catch up from history.
+A watch's request messages may come at any time while responses flow.
 """
 
 from __future__ import annotations
@@ -10,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from binascii import b2a_base64
 from collections import deque
+from collections.abc import Iterable
 
 from store.api import json_encode as encode
 from store.api import messages as m
 from store.api.auth import TokenKeeper
-from store.api.errors import BadRequest, NoLeader, TooManyRequests
+from store.api.errors import BadRequest, TooManyRequests
 from store.api.http1 import Stream
 from store.api.http1_parser import Request as HttpRequest
 from store.api.json_auth import caller
@@ -22,18 +21,12 @@ from store.api.json_gateway import StreamHandler, error_line
 from store.api.json_names import decode
 from store.api.service import StoreService
 from store.api.snapshot_file import blobs
+from store.api.watch_session import FRAGMENT_BYTES, MAX_WATCH_STREAMS, WatchSession
 from store.mvcc.errors import LeaseNotFound, RequestError
-from store.watch.stream import Spec, WatchStream
+from store.watch.stream import WatchResponse
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_LINES_WAITING = 1000  # messages of one stream that are not served yet
-MAX_STREAMS = 10_000
-LEADERLESS_S = 3.0  # a stream that asked for it ends when its member has known no leader for this long
-FRAGMENT_BYTES = (
-    3 * 512 * 1024
-)  # a watcher that takes fragments gets longer responses in several lines, as in etcd
-WRITE_BYTES = 256 * 1024  # responses are joined to writes of about this size
-SNAPSHOT_BLOB_BYTES = 64 * 1024
 
 
 class Lines:
@@ -111,9 +104,9 @@ class JsonStreams:
         }
 
     async def watch(self, request: HttpRequest, stream: Stream) -> None:
-        if self._service.machine.hub.streams >= MAX_STREAMS:
+        if self._service.machine.hub.streams >= MAX_WATCH_STREAMS:
             raise TooManyRequests
-        await WatchSession(self._for_caller(request), request, stream).run()
+        await JsonWatch(self._for_caller(request), request, stream).run()
 
     async def keep_alive(self, request: HttpRequest, stream: Stream) -> None:
         lines = Lines(stream)
@@ -142,103 +135,32 @@ class JsonStreams:
         return b'{"result":{"header":%b,"remaining_bytes":"%d","blob":"%b"}}\n' % (header, remaining, blob)
 
 
-class WatchSession:
-    """One watch stream. A single task turns between its two sources: request lines, and the hub's outbox."""
+class JsonWatch(WatchSession):
+    """Goes on when the request's body has ended: over HTTP/1.1 few clients can keep it open."""
 
     def __init__(self, service: StoreService, request: HttpRequest, stream: Stream) -> None:
-        self._service = service
-        self._hub = service.machine.hub
-        self._stream = stream
         self._lines = Lines(stream)
-        self._wake = self._lines.wake
-        self._watch: WatchStream = self._hub.open_stream(self._wake.set)
-        self._wants_leader = request.headers.get(b"grpc-metadata-hasleader") == b"true"
-        self._leaderless_since: float | None = None
+        wants_leader = request.headers.get(b"grpc-metadata-hasleader") == b"true"
+        super().__init__(service, self._lines.wake, wants_leader)
+        self._stream = stream
 
     async def run(self) -> None:
-        stream = self._stream
-        stream.on_lost_callback = self._wake.set
+        self._stream.on_lost_callback = self._lines.wake.set
         try:
-            if self._wants_leader:
-                self._service.require_leader()
-            await self._serve()
+            await self.serve()
         except RequestError as error:
-            await stream.write(error_line(error))
-        finally:
-            self._hub.close_stream(self._watch)
+            await self._stream.write(error_line(error))
 
-    async def _serve(self) -> None:
-        while not self._stream.lost.is_set():
-            self._wake.clear()
-            while (line := self._lines.pop()) is not None:
-                self._on_message(decode(m.WatchRequest, line))
-            await self._drain()
-            if not self._wake.is_set():
-                await self._sleep()
+    def ended(self) -> bool:
+        return self._stream.lost.is_set()
 
-    async def _drain(self) -> None:
-        """Write the outbox out; whoever fell behind then gets a turn."""
-        more = True
-        while more and not self._stream.lost.is_set():
-            pieces: list[bytes] = []
-            size = 0
-            for response in self._watch.take():
-                header = encode.encode_header(self._service.header(response.revision))
-                for line in encode.encode_watch_lines(header, response, FRAGMENT_BYTES):
-                    pieces.append(line)
-                    size += len(line)
-                if size >= WRITE_BYTES:
-                    await self._stream.write(b"".join(pieces))
-                    pieces, size = [], 0
-            if pieces:
-                await self._stream.write(b"".join(pieces))
-            more = self._hub.sync(self._watch) or not self._watch.is_idle
-            if more:
-                await asyncio.sleep(0)
+    def take(self) -> m.WatchRequest | None:
+        line = self._lines.pop()
+        return None if line is None else decode(m.WatchRequest, line)
 
-    async def _sleep(self) -> None:
-        if not self._wants_leader:
-            await self._wake.wait()
-            return
-        try:
-            async with asyncio.timeout(LEADERLESS_S / 3):
-                await self._wake.wait()
-        except TimeoutError:
-            self._check_leader()
+    def encode(self, response: WatchResponse) -> Iterable[bytes]:
+        header = encode.encode_header(self._service.header(response.revision))
+        return encode.encode_watch_lines(header, response, FRAGMENT_BYTES)
 
-    def _check_leader(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._service.has_leader:
-            self._leaderless_since = None
-        elif self._leaderless_since is None:
-            self._leaderless_since = now
-        elif now - self._leaderless_since >= LEADERLESS_S:
-            raise NoLeader
-
-    def _on_message(self, message: m.WatchRequest) -> None:
-        if message.create_request is not None:
-            self._create(message.create_request)
-        elif message.cancel_request is not None:
-            self._hub.cancel(self._watch, message.cancel_request.watch_id)
-        elif message.progress_request is not None:
-            self._hub.request_progress(self._watch)
-
-    def _create(self, request: m.WatchCreateRequest) -> None:
-        spec = Spec(
-            request.key or b"\x00",  # no key is the smallest key, as in etcd
-            request.range_end,
-            request.prev_kv,
-            "NOPUT" in request.filters,
-            "NODELETE" in request.filters,
-        )
-        if reason := self._service.watch_refusal(spec.key, spec.range_end):
-            self._hub.refuse(self._watch, reason, request.watch_id or -1)
-            return
-        self._hub.create(
-            self._watch,
-            spec,
-            request.start_revision,
-            request.progress_notify,
-            request.watch_id,
-            request.fragment,
-        )
+    async def write(self, data: bytes) -> None:
+        await self._stream.write(data)

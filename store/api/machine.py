@@ -4,7 +4,7 @@
 state alone. What it tells the outside, that a lease was renewed or is gone, that a token counts or a user's
 no longer do, goes through observers, and nothing comes back.
 
-    snapshot = (kind:u8 chunk)*      kinds: alarms, users, leases, keys
+    snapshot = (kind:u8 chunk)*      kinds: alarms, users, downgrade, leases, keys
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class StoreMachine:
         self.store = MvccStore(self.leases)
         self.hub = WatchHub(self.store)
         self.alarms: set[Alarm] = set()
+        self.downgrade = ""  # the version to which it is enabled
         self.auth = AuthTable()
         self._observer = observer
         self._auth_observer = auth_observer
@@ -90,15 +91,14 @@ class StoreMachine:
 
     def restore(self, chunks: Iterable[bytes]) -> None:
         """Build everything anew, then swap; a damaged snapshot leaves the old state in place."""
-        alarms: list[Alarm] = []
-        leases: list[Lease] = []
-        users: list[auth.AuthState] = []
-        keys = _split(chunks, alarms, users, leases)
+        head = _Head()
+        keys = _split(chunks, head)
         first = next(keys, None)
-        table = LeaseTable.load(leases)
+        table = LeaseTable.load(head.leases)
         store = snapshot.load(_prepend(first, keys), table)
-        self.leases, self.store, self.alarms = table, store, set(alarms)
-        self.auth = AuthTable(users[0] if users else None)
+        self.leases, self.store, self.alarms = table, store, set(head.alarms)
+        self.auth = AuthTable(head.users)
+        self.downgrade = head.downgrade
         self.hub.reset(store)
         self._observer.replaced(table)
 
@@ -150,6 +150,9 @@ class StoreMachine:
                 return self.store.compact(command)
             case c.SetAlarm():
                 return self._set_alarm(command)
+            case c.SetDowngrade():
+                self.downgrade = command.target
+                return None
             case _ if isinstance(command, auth.AuthCommand):
                 return self._change_auth(command)
             case _:
@@ -229,7 +232,7 @@ def needs_space(command: c.Command) -> bool:
     return isinstance(command, PutRequest | c.LeaseGrant)
 
 
-_ALARMS, _USERS, _LEASES, _KEYS = b"A", b"U", b"L", b"K"
+_ALARMS, _USERS, _LEASES, _KEYS, _DOWNGRADE = b"A", b"U", b"L", b"K", b"D"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_alarms = msgspec.msgpack.Decoder(list[Alarm]).decode
 _decode_users = msgspec.msgpack.Decoder(auth.AuthState).decode
@@ -242,6 +245,7 @@ class MachineView:
     def __init__(self, machine: StoreMachine) -> None:
         self._alarms = sorted(machine.alarms)
         self._users = None if machine.auth.is_pristine else machine.auth.dump()
+        self._downgrade = machine.downgrade
         self._leases = machine.leases.dump()
         self._keys = snapshot.MvccView(machine.store)
 
@@ -250,6 +254,8 @@ class MachineView:
             yield _ALARMS + _encode(self._alarms)
             if self._users is not None:
                 yield _USERS + _encode(self._users)
+            if self._downgrade:
+                yield _DOWNGRADE + self._downgrade.encode()
             for start in range(0, len(self._leases), LEASES_PER_CHUNK):
                 yield _LEASES + _encode(self._leases[start : start + LEASES_PER_CHUNK])
             for chunk in self._keys.chunks():
@@ -261,21 +267,31 @@ class MachineView:
         self._keys.close()
 
 
-def _split(
-    chunks: Iterable[bytes], alarms: list[Alarm], users: list[auth.AuthState], leases: list[Lease]
-) -> Iterator[bytes]:
-    """Collect alarms, users and leases, which come first; yield the chunks of keys."""
+class _Head:
+    """What comes before the keys."""
+
+    def __init__(self) -> None:
+        self.alarms: list[Alarm] = []
+        self.users: auth.AuthState | None = None
+        self.leases: list[Lease] = []
+        self.downgrade = ""
+
+
+def _split(chunks: Iterable[bytes], head: _Head) -> Iterator[bytes]:
+    """Collect the head; yield the chunks of keys."""
     for chunk in chunks:
         kind, body = chunk[:1], chunk[1:]
         try:
             if kind == _KEYS:
                 yield body
             elif kind == _ALARMS:
-                alarms += _decode_alarms(body)
+                head.alarms += _decode_alarms(body)
             elif kind == _USERS:
-                users.append(_decode_users(body))
+                head.users = _decode_users(body)
             elif kind == _LEASES:
-                leases += _decode_leases(body)
+                head.leases += _decode_leases(body)
+            elif kind == _DOWNGRADE:
+                head.downgrade = body.decode()
             else:
                 raise snapshot.Damaged(f"the snapshot has a chunk of unknown kind {kind!r}")
         except msgspec.MsgspecError as error:

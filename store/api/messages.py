@@ -17,6 +17,7 @@ from store.raft.interface import Member
 UInt64 = Annotated[int, msgspec.Meta(ge=0)]
 
 FilterType = Literal["NOPUT", "NODELETE"]
+DowngradeAction = Literal["VALIDATE", "ENABLE", "CANCEL"]
 AlarmAction = Literal["GET", "ACTIVATE", "DEACTIVATE"]
 
 
@@ -147,6 +148,15 @@ class MoveLeaderRequest(Request):
     target_id: UInt64 = msgspec.field(default=0, name="targetID")
 
 
+class DowngradeRequest(Request):
+    action: DowngradeAction = "VALIDATE"
+    version: str = ""
+
+
+class DowngradeResponse(msgspec.Struct):
+    version: str  # the cluster's
+
+
 class StatusResponse(msgspec.Struct):
     version: str
     db_size_bytes: int
@@ -157,3 +167,4 @@ class StatusResponse(msgspec.Struct):
     errors: list[str]
     is_learner: bool
     quota_bytes: int
+    downgrade_target: str = ""  # set while a downgrade is enabled

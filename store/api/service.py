@@ -57,6 +57,7 @@ from store.mvcc.txn import MAX_TXN_OPS, check_delete, check_put, check_txn, is_r
 from store.raft.interface import Engine, RaftError, RaftStatus, Role
 
 VERSION = "3.6.0"  # the etcd API that this store presents
+CLUSTER_VERSION = "3.6"
 MAX_REQUEST_BYTES = 3 * 512 * 1024  # 1.5 MiB, etcd's
 QUOTA_BYTES = 2 * 1024**3  # etcd's default
 STATUS_AGE_S = 0.02
@@ -252,6 +253,7 @@ class StoreService:
             errors=errors,
             is_learner=raft.role is Role.LEARNER,
             quota_bytes=self.limits.quota_bytes,
+            downgrade_target=self.machine.downgrade,
         )
 
     async def alarm(self, request: AlarmRequest) -> AlarmResponse:

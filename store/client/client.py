@@ -189,6 +189,17 @@ class StoreClient:
     def endpoints(self) -> list[str]:
         return [endpoint.url for endpoint in self._transport.endpoints.all]
 
+    def set_endpoints(self, urls: Sequence[str]) -> None:
+        """Members have come or gone: ask these from now on. Watches go on where they are while they can."""
+        self._transport.endpoints.replace(urls)
+
+    async def sync(self) -> list[str]:
+        """Take the client URLs of the cluster's started members for endpoints, as etcd's clients do."""
+        urls = [url for member in await self.members() for url in member.client_urls]
+        if urls:
+            self.set_endpoints(urls)
+        return self.endpoints
+
     async def status(self, endpoint: str = "", timeout_s: float = 2.0) -> t.StatusResponse:
         """The status of the named member, or of whichever answers."""
         failure: StoreError | None = None

@@ -117,6 +117,7 @@ class Endpoints:
     def __init__(self, urls: Sequence[str], ssl_context: ssl.SSLContext | None) -> None:
         if not urls:
             raise ValueError("a store client needs at least one endpoint")
+        self._ssl = ssl_context
         self.all = [Endpoint(url, ssl_context) for url in dict.fromkeys(urls)]
         self._preferred = random.randrange(len(self.all))  # noqa: S311 - spreads load, no secret
 
@@ -135,8 +136,21 @@ class Endpoints:
         return CONNECT_PATIENCE_S[min(attempt // len(self.all), len(CONNECT_PATIENCE_S) - 1)]
 
     def worked(self, endpoint: Endpoint) -> None:
-        if self.all[self._preferred] is not endpoint:
+        if self.all[self._preferred] is not endpoint and endpoint in self.all:
             self._preferred = self.all.index(endpoint)
+
+    def replace(self, urls: Sequence[str]) -> None:
+        """Other members from now on; those that stay keep their connections."""
+        if not urls:
+            raise ValueError("a store client needs at least one endpoint")
+        preferred = self.all[self._preferred]
+        known = {endpoint.url: endpoint for endpoint in self.all}
+        self.all = [
+            known.pop(url) if url in known else Endpoint(url, self._ssl) for url in dict.fromkeys(urls)
+        ]
+        self._preferred = self.all.index(preferred) if preferred in self.all else 0
+        for gone in known.values():
+            gone.drop_idle()
 
     async def close(self) -> None:
         await asyncio.gather(*(endpoint.close() for endpoint in self.all))

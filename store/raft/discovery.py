@@ -1,7 +1,7 @@
 """A member that joins a running cluster asks the others who is there, before it has a log of its own.
 
 It was added before (`add_member`); the answer holds the cluster's id and its own, without which nobody would greet
-it.
+it. A member that lags may not know of the addition yet: then another is asked, and all of them again.
 """
 
 from __future__ import annotations
@@ -29,15 +29,26 @@ async def discover(config: RaftConfig) -> Join:
         raise CannotJoin("peers need mutual TLS to be asked")
     urls = [url for name, each in config.initial_members.items() if name != config.name for url in each]
     why = "the initial cluster names no other member"
+    lagging: Join | None = None
     for _ in range(ROUNDS):
         for url in urls:
             try:
                 async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
-                    return await _ask(url, config.client_tls)
+                    join = await _ask(url, config.client_tls)
+                if _knows(join, config):
+                    return join
+                lagging = join
             except (OSError, EOFError, ProtocolError) as error:
                 why = f"{url}: {error or type(error).__name__}"
         await asyncio.sleep(PAUSE_S)
+    if lagging is not None:
+        return lagging  # nobody knows of it: the storage says what is to be done
     raise CannotJoin(f"no member of the cluster answers; the last was {why}")
+
+
+def _knows(join: Join, config: RaftConfig) -> bool:
+    urls = set(config.initial_members[config.name])
+    return any(each.name == config.name or urls == set(each.peer_urls) for each in join.members)
 
 
 async def _ask(url: str, tls: ssl.SSLContext) -> Join:

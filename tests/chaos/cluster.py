@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from certs.ca import CertificateAuthority
-from store.client import StoreClient, StoreError
+from store.client import StoreError
 from tests.chaos.member import FAULTS_ENV
 from tests.store.conftest import BalsaCluster, BalsaMember, TlsFiles, free_port, wait_ready
 
@@ -81,6 +81,11 @@ class ChaosCluster(BalsaCluster):
         ]
         self._names = len(NAMES)
 
+    def urls_from(self, turn: int) -> list[str]:
+        """Everybody's, another one first each time."""
+        turn %= len(self.urls)
+        return self.urls[turn:] + self.urls[:turn]
+
     async def start(self) -> None:
         for member in self.members:
             member.flags = self.flags
@@ -140,7 +145,3 @@ async def _until_done(ask: Any, ignore: str = "\0") -> Any:
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(0.1)
-
-
-def client_of(cluster: ChaosCluster, urls: list[str]) -> StoreClient:
-    return StoreClient(urls, cluster.tls.client_context())

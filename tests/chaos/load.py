@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from typing import Any
 
 from store.client import Compare as C
 from store.client import Event, Op, OutcomeUnknown, StoreClient, StoreError
-from tests.sim.linearizability import Compare, Do, Operation, Value
+from tests.sim.linearizability import Compare, Do, Operation
+from tests.sim.operations import Asker
 
 PREFIX = b"/chaos/"
 GROUPS = 6
@@ -28,14 +28,13 @@ class Worker:
         self.errors = 0
         self._client = client
         self._rng = rng
+        self._asker = Asker(name, rng)
         self._finished = finished  # times of answers, of all workers
-        self._number = 0
-        self._seen: dict[bytes, bytes | None] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         while not stop.is_set():
-            operation = self._choose(loop.time())
+            operation = self._asker.choose(self._keys(loop.time()), loop.time())
             self.history.append(operation)
             try:
                 response = await self._send(operation)
@@ -48,38 +47,13 @@ class Worker:
                 self.history.pop()
                 await asyncio.sleep(0.01)
             else:
-                operation.returned = loop.time()
-                self._record(operation, response)
+                self._asker.told(operation, response, loop.time())
+                self._asker.forget(10 * GROUPS * GROUP_KEYS)
                 self._finished.append(operation.returned)
 
-    def _choose(self, now: float) -> Operation:
-        rng = self._rng
-        group = b"%s%06d/%d/" % (PREFIX, int(now / GROUP_S) % 1_000_000, rng.randrange(GROUPS))
-        keys = [group + b"%d" % number for number in range(GROUP_KEYS)]
-        key, other = rng.sample(keys, 2)
-        operation = Operation(self.name, now)
-        kind = rng.random()
-        if kind < 0.3:
-            operation.success = (Do("get", key),)
-        elif kind < 0.6:
-            operation.success = (Do("put", key, self._value()),)
-        elif kind < 0.65:
-            operation.success = (Do("delete", key),)
-        elif kind < 0.8:
-            operation.compares = (Compare(key, self._seen.get(key)),)
-            operation.success = (Do("put", key, self._value()),)
-            operation.failure = (Do("get", key),)
-        elif kind < 0.92:
-            operation.compares = (Compare(key, self._seen.get(key)),)
-            operation.success = (Do("put", key, self._value()), Do("put", other, self._value()))
-            operation.failure = (Do("get", key), Do("get", other))
-        else:
-            operation.success = tuple(Do("get", each) for each in keys)
-        return operation
-
-    def _value(self) -> bytes:
-        self._number += 1
-        return b"%s-%d" % (self.name.encode(), self._number)
+    def _keys(self, now: float) -> list[bytes]:
+        group = b"%s%06d/%d/" % (PREFIX, int(now / GROUP_S) % 1_000_000, self._rng.randrange(GROUPS))
+        return [group + b"%d" % number for number in range(GROUP_KEYS)]
 
     async def _send(self, operation: Operation) -> Any:
         client = self._client
@@ -96,23 +70,6 @@ class Worker:
             [_op(each) for each in operation.failure],
         )
 
-    def _record(self, operation: Operation, response: Any) -> None:
-        operation.hint = response.revision
-        if hasattr(response, "responses"):
-            operation.succeeded = response.succeeded
-            operation.results = tuple(map(_result, response.responses))
-        else:
-            operation.succeeded = True
-            operation.results = (_result(response),)
-        branch = operation.success if operation.succeeded else operation.failure
-        for do, result in zip(branch, operation.results, strict=True):
-            if do.kind == "put":
-                self._seen[do.key] = do.value
-            else:
-                self._seen[do.key] = None if result is None or do.kind == "delete" else result[0]
-        if len(self._seen) > 10 * GROUPS * GROUP_KEYS:
-            self._seen.clear()
-
 
 def _compare(compare: Compare) -> C:
     if compare.value is None:
@@ -126,16 +83,6 @@ def _op(do: Do) -> Any:
     if do.kind == "put":
         return Op.put(do.key, do.value, prev_kv=True)
     return Op.delete(do.key, prev_kv=True)
-
-
-def _result(response: Any) -> Value:
-    if hasattr(response, "kvs"):
-        found: Sequence[Any] = response.kvs
-    elif hasattr(response, "prev_kvs"):
-        found = response.prev_kvs
-    else:
-        found = [response.prev_kv] if response.prev_kv is not None else []
-    return (found[0].value, found[0].version) if found else None
 
 
 class Watcher:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from store.client import Event, StoreError
-from tests.chaos.cluster import ChaosCluster, ChaosMember, client_of
+from store.client import Event, StoreClient, StoreError
+from tests.chaos.cluster import ChaosCluster, ChaosMember
 from tests.chaos.load import PREFIX, Watcher, Worker
 from tests.sim.linearizability import check, give_hints
 
@@ -70,6 +70,7 @@ class Chaos:
         self.rng = random.Random(seed)
         self.report = Report(seed)
         self.finished: list[float] = []
+        self._clients: list[StoreClient] = []
         self._seconds, self._rest_s, self._worker_count = seconds, rest_s, workers
         self._faults: list[Callable[[], Awaitable[str]]] = [
             self.kill,
@@ -87,25 +88,17 @@ class Chaos:
     async def run(self) -> Report:
         cluster, loop = self.cluster, asyncio.get_running_loop()
         supervisor = None
-        clients = []
         try:
             await cluster.start()
             supervisor = asyncio.create_task(cluster.supervise())
             stop = asyncio.Event()
             start = 1
-            urls = cluster.urls
             workers = []
             for number in range(self._worker_count):  # each prefers another member
-                turn = number % len(urls)
-                clients.append(client_of(cluster, urls[turn:] + urls[:turn]))
                 name = f"w{number}"
-                workers.append(
-                    Worker(name, clients[-1], random.Random(f"{self.report.seed}/{name}"), self.finished)
-                )
-            watchers = []
-            for turn in range(3):
-                clients.append(client_of(cluster, urls[turn:] + urls[:turn]))
-                watchers.append(Watcher(clients[-1], start))
+                rng = random.Random(f"{self.report.seed}/{name}")
+                workers.append(Worker(name, self._client(), rng, self.finished))
+            watchers = [Watcher(self._client(), start) for _ in range(3)]
             watching = [asyncio.create_task(each.run()) for each in watchers]
             working = [asyncio.create_task(each.run(stop)) for each in workers]
             began = loop.time()
@@ -122,9 +115,14 @@ class Chaos:
         finally:
             if supervisor is not None:
                 supervisor.cancel()
-            for client in clients:
+            for client in self._clients:
                 await client.close()
             await cluster.stop()
+
+    def _client(self) -> StoreClient:
+        """One more client, that prefers another member than the one before."""
+        self._clients.append(self.cluster.client(*self.cluster.urls_from(len(self._clients))))
+        return self._clients[-1]
 
     async def _strike_until(self, end: float) -> None:
         loop = asyncio.get_running_loop()
@@ -202,6 +200,8 @@ class Chaos:
 
     async def replace(self) -> str:
         await self.cluster.replace(await self._victim())
+        for turn, client in enumerate(self._clients):
+            client.set_endpoints(self.cluster.urls_from(turn))
         return "replace a member"
 
     async def mixed(self) -> str:

@@ -209,8 +209,9 @@ async def balsa_cluster(
         for member in cluster.members:
             member.flags = list(flags)
             await member.start()
-        async with cluster.client() as client:
-            await wait_ready(client, cluster.members[0].process)
+        for member in cluster.members:
+            async with cluster.client(member.url) as client:
+                await wait_ready(client, member.process)
         yield cluster
     finally:
         for member in cluster.members:

@@ -1,13 +1,10 @@
-"""Rows of the Auth, Lock and Election services, and their responses as protobuf."""
+"""The responses of the Auth, Lock and Election services as protobuf, and which of these calls may block."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from store.api.auth_messages import (
-    AUTH,
-    CONCURRENCY,
     AuthStatusResponse,
     NamesResponse,
     PermissionsResponse,
@@ -21,22 +18,22 @@ from store.mvcc.messages import Record
 PERMISSION_TYPES = {"READ": 0, "WRITE": 1, "READWRITE": 2}
 
 
-def _response(header: bytes, response: Any) -> bytes:
-    match response:
+def response(header: bytes, answer: Any) -> bytes:
+    match answer:
         case TokenResponse():
-            return header + text_field(2, response.token)
+            return header + text_field(2, answer.token)
         case NamesResponse():
-            return header + b"".join([text_field(2, name) for name in response.names])
+            return header + b"".join([text_field(2, name) for name in answer.names])
         case PermissionsResponse():
-            return header + b"".join([message_field(2, _permission(each)) for each in response.permissions])
+            return header + b"".join([message_field(2, _permission(each)) for each in answer.permissions])
         case AuthStatusResponse():
-            return header + number_field(2, response.enabled) + number_field(3, response.auth_revision)
+            return header + number_field(2, answer.enabled) + number_field(3, answer.auth_revision)
         case bytes():  # the key of a lock
-            return header + bytes_field(2, response)
+            return header + bytes_field(2, answer)
         case LeaderKey():
-            return header + message_field(2, _leader_key(response))
+            return header + message_field(2, _leader_key(answer))
         case Record():
-            return leader(header, response)
+            return leader(header, answer)
         case _:
             return header
 
@@ -60,17 +57,6 @@ def _leader_key(leader: LeaderKey) -> bytes:
         + number_field(3, leader.rev)
         + number_field(4, leader.lease)
     )
-
-
-Encoder = Callable[[bytes, Any], bytes]
-
-
-def rows() -> dict[bytes, tuple[Any, Any, Encoder]]:
-    table = {f"/etcdserverpb.Auth/{name}": row for name, row in AUTH.items()}
-    for name, row in CONCURRENCY.items():
-        service = "v3lockpb.Lock" if name in ("Lock", "Unlock") else "v3electionpb.Election"
-        table[f"/{service}/{name}"] = row
-    return {path.encode(): (*row, _response) for path, row in table.items()}
 
 
 MAY_BLOCK = frozenset((b"/v3lockpb.Lock/Lock", b"/v3electionpb.Election/Campaign"))

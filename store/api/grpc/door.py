@@ -17,9 +17,10 @@ from store.api.grpc import streams
 from store.api.grpc.auth_rows import MAY_BLOCK
 from store.api.grpc.call import Call
 from store.api.grpc.server import GrpcConnection, Method
-from store.api.grpc.unary import UNARY, Row, serve_unary
+from store.api.grpc.unary import UNARY, serve_unary
 from store.api.grpc.watch import watch
 from store.api.http1 import Server
+from store.api.methods import Row
 from store.api.service import StoreService
 
 ALPN_PROTOCOLS = ("http/1.1", "h2")

@@ -47,6 +47,7 @@ declare(m.MemberListRequest, "linearizable:1")
 declare(m.AlarmRequest, "action:1 member_id:2 alarm:3")
 declare(m.HashKvRequest, "revision:1")
 declare(m.MoveLeaderRequest, "target_id:1")
+declare(m.DowngradeRequest, "action:1 version:2")
 
 declare(a.AuthenticateRequest, "name:1 password:2")
 declare(a.UserAddOptions, "no_password:1")

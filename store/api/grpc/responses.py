@@ -9,6 +9,7 @@ from store.api.grpc.protobuf import bytes_field, message_field, number_field, te
 from store.api.machine import LeaseResult
 from store.api.messages import (
     AlarmResponse,
+    DowngradeResponse,
     HashResponse,
     Header,
     LeasesResponse,
@@ -213,7 +214,16 @@ def status(header: bytes, response: StatusResponse) -> bytes:
         + number_field(10, response.is_learner)
         + text_field(11, response.version)
         + number_field(12, response.quota_bytes)
+        + (message_field(13, _downgrade_info(response)) if response.downgrade_target else b"")
     )
+
+
+def _downgrade_info(status: StatusResponse) -> bytes:
+    return number_field(1, 1) + text_field(2, status.downgrade_target)
+
+
+def downgrade(header: bytes, response: DowngradeResponse) -> bytes:
+    return header + text_field(2, response.version)
 
 
 def snapshot_blob(header: bytes, remaining_bytes: int, blob: bytes, version: str) -> bytes:

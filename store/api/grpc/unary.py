@@ -1,27 +1,19 @@
-"""The unary methods: path → (request, handler, encoder), one row each."""
+"""The unary methods over gRPC: path → (request, handler, encoder)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from store.api import messages as m
-from store.api.errors import Unimplemented
 from store.api.grpc import requests as _requests  # noqa: F401  (declares the field numbers)
 from store.api.grpc import responses as encode
-from store.api.grpc.auth_rows import rows
+from store.api.grpc.auth_rows import response as auth_response
 from store.api.grpc.call import Call, MessageError
 from store.api.grpc.protobuf import Malformed, number_field, read
+from store.api.methods import METHODS, YIELD_RECORDS, Encoder, Row
 from store.api.service import StoreService
 from store.mvcc import messages as kv
-
-YIELD_RECORDS = 500  # a long list is encoded in pieces of this many keys, others are served in between
-
-Handler = Callable[[StoreService, Any], Awaitable[Any]]
-Encoder = Callable[[bytes, Any], bytes]
-Row = tuple[type[kv.Request], Handler, Encoder]
-
 
 SERVING, NOT_SERVING = 1, 2  # of grpc.health.v1
 
@@ -34,76 +26,40 @@ async def _health(service: StoreService, request: m.EmptyRequest) -> int:
     return health(service)
 
 
-async def _downgrade(service: StoreService, request: m.EmptyRequest) -> None:
-    raise Unimplemented("etcdserver: downgrade is not supported: there is no older version")
+ENCODERS: dict[str, Encoder] = {
+    "KV/Range": encode.kv,
+    "KV/Put": encode.kv,
+    "KV/DeleteRange": encode.kv,
+    "KV/Txn": encode.kv,
+    "KV/Compact": encode.kv,
+    "Lease/LeaseGrant": encode.lease,
+    "Lease/LeaseRevoke": encode.empty,
+    "Lease/LeaseTimeToLive": encode.time_to_live,
+    "Lease/LeaseLeases": encode.leases,
+    "Cluster/MemberList": encode.members,
+    "Cluster/MemberAdd": encode.member_added,
+    "Cluster/MemberPromote": encode.members,
+    "Cluster/MemberUpdate": encode.members,
+    "Cluster/MemberRemove": encode.members,
+    "Maintenance/Status": encode.status,
+    "Maintenance/Alarm": encode.alarms,
+    "Maintenance/Defragment": encode.empty,
+    "Maintenance/Hash": encode.hash_all,
+    "Maintenance/HashKV": encode.hash_kv,
+    "Maintenance/MoveLeader": encode.empty,
+    "Maintenance/Downgrade": encode.downgrade,
+}
+"""Of all but the Auth, Lock and Election services, which share one."""
+
+PACKAGES = {"Lock": "v3lockpb", "Election": "v3electionpb"}
 
 
-async def _status(service: StoreService, request: m.EmptyRequest) -> m.StatusResponse:
-    return service.status()
+def _path(name: str) -> bytes:
+    return f"/{PACKAGES.get(name.split('/')[0], 'etcdserverpb')}.{name}".encode()
 
 
 UNARY: dict[bytes, Row] = {
-    b"/etcdserverpb.KV/Range": (kv.RangeRequest, StoreService.range, encode.kv),
-    b"/etcdserverpb.KV/Put": (kv.PutRequest, StoreService.put, encode.kv),
-    b"/etcdserverpb.KV/DeleteRange": (kv.DeleteRangeRequest, StoreService.delete_range, encode.kv),
-    b"/etcdserverpb.KV/Txn": (kv.TxnRequest, StoreService.txn, encode.kv),
-    b"/etcdserverpb.KV/Compact": (kv.CompactionRequest, StoreService.compact, encode.kv),
-    b"/etcdserverpb.Lease/LeaseGrant": (
-        m.LeaseGrantRequest,
-        lambda s, r: s.lease_grant(r.id, r.ttl_s),
-        encode.lease,
-    ),
-    b"/etcdserverpb.Lease/LeaseRevoke": (
-        m.LeaseIdRequest,
-        lambda s, r: s.lease_revoke(r.id),
-        encode.empty,
-    ),
-    b"/etcdserverpb.Lease/LeaseTimeToLive": (
-        m.LeaseTimeToLiveRequest,
-        lambda s, r: s.lease_time_to_live(r.id, r.keys),
-        encode.time_to_live,
-    ),
-    b"/etcdserverpb.Lease/LeaseLeases": (m.EmptyRequest, lambda s, r: s.lease_list(), encode.leases),
-    b"/etcdserverpb.Cluster/MemberList": (
-        m.MemberListRequest,
-        lambda s, r: s.cluster.list_members(r.linearizable),
-        encode.members,
-    ),
-    b"/etcdserverpb.Cluster/MemberAdd": (
-        m.MemberAddRequest,
-        lambda s, r: s.cluster.add(r.peer_urls, r.is_learner),
-        encode.member_added,
-    ),
-    b"/etcdserverpb.Cluster/MemberPromote": (
-        m.MemberIdRequest,
-        lambda s, r: s.cluster.promote(r.id),
-        encode.members,
-    ),
-    b"/etcdserverpb.Cluster/MemberUpdate": (
-        m.MemberUpdateRequest,
-        lambda s, r: s.cluster.update(r.id, r.peer_urls),
-        encode.members,
-    ),
-    b"/etcdserverpb.Cluster/MemberRemove": (
-        m.MemberIdRequest,
-        lambda s, r: s.cluster.remove(r.id),
-        encode.members,
-    ),
-    b"/etcdserverpb.Maintenance/Status": (m.EmptyRequest, _status, encode.status),
-    b"/etcdserverpb.Maintenance/Alarm": (m.AlarmRequest, StoreService.alarm, encode.alarms),
-    b"/etcdserverpb.Maintenance/Defragment": (m.EmptyRequest, lambda s, r: s.defragment(), encode.empty),
-    b"/etcdserverpb.Maintenance/Hash": (m.EmptyRequest, lambda s, r: s.hash_kv(0), encode.hash_all),
-    b"/etcdserverpb.Maintenance/HashKV": (
-        m.HashKvRequest,
-        lambda s, r: s.hash_kv(r.revision),
-        encode.hash_kv,
-    ),
-    b"/etcdserverpb.Maintenance/MoveLeader": (
-        m.MoveLeaderRequest,
-        lambda s, r: s.cluster.move_leader(r.target_id),
-        encode.empty,
-    ),
-    b"/etcdserverpb.Maintenance/Downgrade": (m.EmptyRequest, _downgrade, encode.empty),
+    **{_path(name): (*row, ENCODERS.get(name, auth_response)) for name, row in METHODS.items()},
     b"/grpc.health.v1.Health/Check": (m.EmptyRequest, _health, lambda _, status: number_field(1, status)),
 }
 
@@ -116,9 +72,6 @@ def read_message(kind: type[R], message: bytes) -> R:
         return read(kind, message)
     except Malformed as error:
         raise MessageError(f"grpc: error unmarshalling request: {error}") from error
-
-
-UNARY.update(rows())
 
 
 async def serve_unary(service: StoreService, row: Row, call: Call) -> None:

@@ -8,7 +8,7 @@ thing at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from store.api import commands as c
@@ -18,7 +18,6 @@ from store.mvcc.messages import (
     DeleteRangeRequest,
     PutRequest,
     RangeRequest,
-    Record,
     RequestOp,
     TxnRequest,
 )
@@ -26,7 +25,8 @@ from store.mvcc.messages import (
     Compare as StoreCompare,
 )
 from store.raft.interface import NotLeader, ProposalDropped
-from tests.sim.linearizability import Compare, Do, Operation, Value
+from tests.sim.linearizability import Compare, Do, Operation
+from tests.sim.operations import Asker
 from tests.sim.store.cluster import Cluster
 from tests.sim.store.member import SimMember
 
@@ -164,8 +164,7 @@ class Worker(Caller):
         super().__init__(cluster, name)
         self._history = history
         self._pace_s = pace_s
-        self._written = 0
-        self._seen: dict[bytes, bytes | None] = {}
+        self._asker = Asker(name, self.world.rng)
         self._think()
 
     def _think(self) -> None:
@@ -176,7 +175,7 @@ class Worker(Caller):
     def _act(self) -> None:
         if self.stopped:
             return
-        operation = self._choose()
+        operation = self._asker.choose(KEYS, self.world.now)
         self._history.append(operation)
         reads_only = not operation.is_write
 
@@ -188,9 +187,8 @@ class Worker(Caller):
 
         def done(response: Any, error: Exception | None) -> None:
             if error is None:
-                _record(operation, response, self.world.now)
+                self._asker.told(operation, response, self.world.now)
                 self.cluster.served_at = self.world.now
-                self._remember(operation)
             elif isinstance(error, Nobody):
                 self._history.remove(operation)
             elif isinstance(error, RequestError):
@@ -202,41 +200,6 @@ class Worker(Caller):
             self._think()
 
         self.call(ask, reads_only, done)
-
-    def _choose(self) -> Operation:
-        rng = self.world.rng
-        kind = rng.random()
-        key, other = rng.sample(KEYS, 2)
-        operation = Operation(self.name, self.world.now)
-        if kind < 0.32:
-            operation.success = (Do("get", key),)
-        elif kind < 0.58:
-            operation.success = (Do("put", key, self._value()),)
-        elif kind < 0.64:
-            operation.success = (Do("delete", key),)
-        elif kind < 0.80:
-            operation.compares = (Compare(key, self._seen.get(key)),)
-            operation.success = (Do("put", key, self._value()),)
-            operation.failure = (Do("get", key),)
-        elif kind < 0.90:
-            operation.compares = (Compare(key, self._seen.get(key)),)
-            operation.success = (Do("put", key, self._value()), Do("put", other, self._value()))
-            operation.failure = (Do("get", key), Do("get", other))
-        else:
-            operation.success = tuple(Do("get", each) for each in KEYS)
-        return operation
-
-    def _value(self) -> bytes:
-        self._written += 1
-        return b"%s-%d" % (self.name.encode(), self._written)
-
-    def _remember(self, operation: Operation) -> None:
-        branch = operation.success if operation.succeeded else operation.failure
-        for do, result in zip(branch, operation.results, strict=True):
-            if do.kind == "get":
-                self._seen[do.key] = None if result is None else result[0]
-            elif do.kind == "put":
-                self._seen[do.key] = do.value
 
 
 def _request(operation: Operation) -> Any:
@@ -271,30 +234,6 @@ def _compare(compare: Compare) -> StoreCompare:
     if compare.value is None:
         return StoreCompare(key=compare.key, target="CREATE", create_revision=0)
     return StoreCompare(key=compare.key, target="VALUE", value=compare.value)
-
-
-def _record(operation: Operation, response: Any, now: float) -> None:
-    operation.returned = now
-    operation.hint = response.revision
-    if hasattr(response, "responses"):
-        operation.succeeded = response.succeeded
-        operation.results = tuple(map(_result, response.responses))
-    else:
-        operation.succeeded = True
-        operation.results = (_result(response),)
-
-
-def _result(response: Any) -> Value:
-    """What was there before a write, or what a read found."""
-    if hasattr(response, "kvs"):
-        return _value(response.kvs)
-    if hasattr(response, "prev_kvs"):
-        return _value(response.prev_kvs)
-    return _value([response.prev_kv] if response.prev_kv is not None else [])
-
-
-def _value(records: Sequence[Record]) -> Value:
-    return (records[0].value, records[0].version) if records else None
 
 
 class Compactor(Caller):

@@ -156,3 +156,18 @@ def test_compacted_is_recognised_by_its_text() -> None:
 
 def _prefer(client: StoreClient, index: int) -> None:
     client._transport.endpoints._preferred = index
+
+
+async def test_members_come_and_go() -> None:
+    """A client of one member learns of the others; one of a member that is gone asks the new one."""
+    first, second = Member(), Member(answer(200, RANGE))
+    async with serving(first, second):
+        listed = f'{{"members":[{{"ID":"2","clientURLs":["{second.url}"]}},{{"ID":"3","name":"unstarted"}}]}}'
+        first.script = [answer(200, listed.encode())]
+        async with StoreClient([first.url]) as client:
+            assert await client.sync() == [second.url]
+            assert (await client.range(b"a")).revision == 7
+            client.set_endpoints([second.url, first.url])
+            assert client.endpoints == [second.url, first.url]
+            assert (await client.range(b"a")).revision == 7
+    assert len(second.requests) == 2

@@ -451,9 +451,13 @@ async def test_a_cluster_of_three(tls: TlsFiles, tmp_path: Path) -> None:
 
         async def moved() -> bool:
             output = await Etcdctl(leader.url, tls).run(f"move-leader {follower.split(', ')[0]}")
-            assert "Leadership transferred from <id> to <id>" in output or "etcdserver: " in output
+            assert (
+                "Leadership transferred from <id> to <id>" in output
+                or "etcdserver: not leader" in output  # it lost the leadership meanwhile
+                or "etcdserver: request timed out" in output  # the target fell behind
+            ), output
             return (await cluster.leader()).name == follower.split(", ")[2]
 
-        await eventually(moved)  # a slow machine may refuse or undo it
+        await eventually(moved)
         for member in cluster.members:
             assert await Etcdctl(member.url, tls).run("get a --print-value-only") == "1\n"

@@ -199,13 +199,13 @@ RESPONSES: dict[str, tuple[bytes, Message]] = {
         pb.HashKVResponse(header=HEADER_FIELDS, hash=2**32 - 1, compact_revision=4),
     ),
     "permissions": (
-        auth_rows._response(HEADER, a.PermissionsResponse([Permission("WRITE", b"k", b"z")])),
+        auth_rows.response(HEADER, a.PermissionsResponse([Permission("WRITE", b"k", b"z")])),
         pb.AuthRoleGetResponse(
             header=HEADER_FIELDS, perm=[{"permType": "WRITE", "key": b"k", "range_end": b"z"}]
         ),
     ),
     "token": (
-        auth_rows._response(HEADER, a.TokenResponse("t")),
+        auth_rows.response(HEADER, a.TokenResponse("t")),
         pb.AuthenticateResponse(header=HEADER_FIELDS, token="t"),
     ),
 }
