@@ -52,6 +52,7 @@ class Config:
     proxy_client_cert_file: Path | None = None
     proxy_client_key_file: Path | None = None
     authorization_webhook: WebhookOptions = field(default_factory=WebhookOptions)
+    priority_and_fairness: bool = True
 
 
 def parser() -> Parser:
@@ -108,6 +109,11 @@ def parser() -> Parser:
         type=int,
         default=MAX_WRITES_IN_FLIGHT,
         help="writes under way at once",
+    )
+    flags.add_bool(
+        "--enable-priority-and-fairness",
+        True,
+        "divide the two limits' sum by PriorityLevelConfigurations instead",
     )
     add(
         "--shutdown-delay-duration",
@@ -217,6 +223,7 @@ def config(args: argparse.Namespace) -> Config:
         max_reads=args.max_requests_inflight,
         max_writes=args.max_mutating_requests_inflight,
         shutdown_delay_s=args.shutdown_delay_duration,
+        priority_and_fairness=args.enable_priority_and_fairness,
         requestheader=_requestheader(args),
         egress_network_namespace=args.egress_network_namespace,
         proxy_client_cert_file=args.proxy_client_cert_file,

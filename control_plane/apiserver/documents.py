@@ -40,7 +40,7 @@ VERSION = {
 
 
 class Documents:
-    """Answers what is no resource. `live` and `ready` are named health checks."""
+    """Answers what is no resource. `live` and `ready` are named health checks, `debug` pages by their prefix."""
 
     def __init__(
         self,
@@ -49,12 +49,14 @@ class Documents:
         live: Mapping[str, Check],
         ready: Mapping[str, Check],
         issuer: Mapping[str, Callable[[], bytes]] | None = None,
+        debug: Mapping[str, Callable[[Request], Response]] | None = None,
     ) -> None:
         self._discovery = discovery
         self._openapi = openapi
         self._live = live
         self._ready = ready
         self._issuer = issuer or {}
+        self._debug = debug or {}
 
     async def __call__(self, request: Request, info: RequestInfo, user: UserInfo) -> Response:
         """Raises StatusError NotFound, MethodNotAllowed."""
@@ -88,6 +90,9 @@ class Documents:
         if made is not None:
             jwks = request.path.endswith("jwks")
             return Response(200, made(), "application/jwk-set+json" if jwks else JSON)
+        for prefix, serve in self._debug.items():
+            if request.path.startswith(prefix):
+                return serve(request)
         raise errors.path_not_found()
 
     def _discover(self, request: Request, core: bool) -> Response:

@@ -65,7 +65,10 @@ async def _bootstrap(server: Server) -> None:
     await server.hooks.run(server.core)
     log.info("ready")
     gc.freeze()
-    await server.kubernetes_service.run(server.core)
+    background = [server.kubernetes_service.run(server.core)]
+    if server.flow is not None:
+        background.append(server.flow.controller.run())
+    await asyncio.gather(*background)
 
 
 async def _stop(server: Server, http: HTTPServer, settings: Config) -> None:

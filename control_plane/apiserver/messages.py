@@ -58,6 +58,11 @@ class Request:
     headers_all: Callable[[str], list[str]] = lambda name: []  # every value of a repeated header
     raw_path: str = ""  # as it was sent
     warnings: list[str] = field(default_factory=list)  # for the client, whatever becomes of its request
+    answer_headers: dict[str, str] = field(default_factory=dict)  # likewise
+    on_end: list[Callable[[], None]] = field(
+        default_factory=list
+    )  # called once it has been answered, or given up
+    begun: Callable[[], None] = lambda: None  # called by a watch that has sent what it begins with
     _query: Query | None = None
 
     @property

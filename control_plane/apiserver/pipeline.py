@@ -1,6 +1,6 @@
-r"""Every request's way: authenticate, impersonate, authorize, keep within limits, handle; every error's way out.
+r"""Every request's way: authenticate, impersonate, find a seat, authorize, handle; every error's way out.
 
-    request -> parse -> 401? -> impersonate 403? -> authorize 403? -> limits 429? -> handler -> response
+    request -> parse -> 401? -> impersonate 403? -> limits 429? -> authorize 403? -> handler -> response
                  \________________________ any exception becomes one Status ______________________/
 
 Nothing below this module turns an exception into an answer, and nothing above it sees one.
@@ -23,7 +23,7 @@ from control_plane.apiserver.authn.user import ANONYMOUS, UserInfo
 from control_plane.apiserver.authz.forbidden import forbidden_error
 from control_plane.apiserver.authz.interface import Attributes, Authorizer, Decision
 from control_plane.apiserver.core import Context, Core
-from control_plane.apiserver.limits import Limits
+from control_plane.apiserver.limits import Limiter
 from control_plane.apiserver.messages import JSON, MAX_BODY_SIZE_BYTES, BodyTooLarge, Request, Response
 from control_plane.apiserver.negotiation import GZIP_THRESHOLD_BYTES, accepts_gzip, gzip
 from control_plane.apiserver.router import resource_handler
@@ -58,7 +58,7 @@ class Pipeline:
         authenticator: Authenticator,
         authorizer: Authorizer,
         paths: PathHandler,
-        limits: Limits,
+        limits: Limiter,
     ) -> None:
         self._core = core
         self._authenticator = authenticator
@@ -76,6 +76,7 @@ class Pipeline:
             raise  # the client went away before its request was complete
         except Exception as error:
             response = failure(error, request)
+        response.headers.update(request.answer_headers)
         metrics.observe(info, self._is_known(info), response.status, perf_counter() - began)
         return await _compressed(request, response)
 
@@ -91,15 +92,18 @@ class Pipeline:
         await self._filled()
         user = await self._authenticate(request)
         user = await impersonate(request, user, self._authorizer)
+        admitted = await self._limits.admit(request, info, user)
+        if admitted is not None:
+            request.on_end.append(admitted.release)
+            request.begun = admitted.begun
         await self._authorize(user, info)
-        with self._limits.admit(user, info):
-            if info.is_long_running:
+        if info.is_long_running:
+            return await self._handle(request, info, user)
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 return await self._handle(request, info, user)
-            try:
-                async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                    return await self._handle(request, info, user)
-            except TimeoutError as error:
-                raise errors.timeout("request did not complete within the allotted timeout") from error
+        except TimeoutError as error:
+            raise errors.timeout("request did not complete within the allotted timeout") from error
 
     async def _filled(self) -> None:
         """Who asks while the caches are still empty waits a little. Raises StatusError ServiceUnavailable."""
@@ -134,6 +138,7 @@ class Pipeline:
         if self._core.aggregator is not None and (place := group_version_of(request.path)):
             answer = await self._core.aggregator.serve(request, *place, user)
             if answer is not None:
+                request.begun()  # when the other server's watch has begun, nobody here knows
                 return answer
         if not info.is_resource:
             return await self._paths(request, info, user)

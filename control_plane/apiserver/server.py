@@ -125,8 +125,12 @@ class HTTPServer:
             raw_path=request.rel_url.raw_path,
             headers_all=lambda name: list(request.headers.getall(name, [])),
         )
-        response = await self._handler(ours)
-        return await self._send(request, response)
+        try:
+            response = await self._handler(ours)
+            return await self._send(request, response)
+        finally:
+            for end in ours.on_end:
+                end()
 
     async def _send(self, request: web.BaseRequest, response: Response) -> web.StreamResponse:
         if response.upgrade is not None:

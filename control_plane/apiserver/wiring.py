@@ -31,8 +31,10 @@ from control_plane.apiserver.core import Core, Object
 from control_plane.apiserver.crd.parts import CustomResources, custom_resources
 from control_plane.apiserver.documents import Documents
 from control_plane.apiserver.egress import Egress, ServiceResolver
+from control_plane.apiserver.flowcontrol import debug as flowdebug
+from control_plane.apiserver.flowcontrol.parts import FlowControl, flow_control
 from control_plane.apiserver.kubelet import KubeletClient
-from control_plane.apiserver.limits import Limits
+from control_plane.apiserver.limits import InFlight, Limiter, Limits
 from control_plane.apiserver.pipeline import Pipeline
 from control_plane.apiserver.proxy import Proxy
 from control_plane.apiserver.reader import CacheReader
@@ -64,6 +66,7 @@ class Server:
     reloaders: list[tls.Reloader]
     custom: CustomResources
     aggregation: Aggregator
+    flow: FlowControl | None
 
 
 def build(config: Config) -> Server:
@@ -112,11 +115,19 @@ def build(config: Config) -> Server:
     discovery = Discovery(registry)
     proxy_cert, proxy_key = config.proxy_client_cert_file, config.proxy_client_key_file
     aggregation = aggregator(core, discovery, custom.documents, egress, proxy_cert, proxy_key)
-    hooks = PostStartHooks(_hooks(config, kubernetes_service, aggregation))
+    in_flight = InFlight()
+    limits: Limiter = Limits(in_flight, config.max_reads, config.max_writes)
+    flow: FlowControl | None = None
+    if config.priority_and_fairness:
+        flow = flow_control(core, config.max_reads + config.max_writes, in_flight)
+        limits = flow.fairness
+    hooks = PostStartHooks(
+        {**_hooks(config, kubernetes_service, aggregation), **(flow.hooks if flow else {})}
+    )
     live, ready = _checks(core, hooks)
     openapi = lru_cache(maxsize=1)(lambda: OpenAPI(aggregation.openapi))
-    documents = Documents(discovery, openapi, live, ready, _issuer(authentication))
-    limits = Limits(config.max_reads, config.max_writes)
+    debug = {flowdebug.PREFIX: flow.dumps.serve} if flow else {}
+    documents = Documents(discovery, openapi, live, ready, _issuer(authentication), debug)
     pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits)
     tls_context = _tls_context(config)
     reloaders = [
@@ -138,6 +149,7 @@ def build(config: Config) -> Server:
         reloaders,
         custom,
         aggregation,
+        flow,
     )
 
 

@@ -122,6 +122,7 @@ class Session:
         ends_at = clock() + timeout_s
         bookmark_at = self._next_bookmark(clock(), ends_at)
         await self._send_initial(write)
+        self._ctx.request.begun()
         try:
             while not self._ctx.core.stopping.is_set():
                 if await self._send_changes(write):
