@@ -89,6 +89,7 @@ STORAGE_CLASSES = GVR("storage.k8s.io", "v1", "storageclasses", namespaced=False
 CSI_DRIVERS = GVR("storage.k8s.io", "v1", "csidrivers", namespaced=False)
 CSI_NODES = GVR("storage.k8s.io", "v1", "csinodes", namespaced=False)
 CSI_STORAGE_CAPACITIES = GVR("storage.k8s.io", "v1", "csistoragecapacities")
+VOLUME_ATTRIBUTES_CLASSES = GVR("storage.k8s.io", "v1", "volumeattributesclasses", namespaced=False)
 VOLUME_ATTACHMENTS = GVR("storage.k8s.io", "v1", "volumeattachments", namespaced=False)
 CERTIFICATE_SIGNING_REQUESTS = GVR(
     "certificates.k8s.io", "v1", "certificatesigningrequests", namespaced=False

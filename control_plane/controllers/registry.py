@@ -39,6 +39,7 @@ from control_plane.controllers.volumes import (
     EphemeralVolumeController,
     PersistentVolumeBinder,
     PersistentVolumeExpander,
+    VolumeAttributesClassProtectionController,
     VolumeProtectionController,
 )
 
@@ -73,6 +74,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EphemeralVolumeController,
     ClaimProtectionController,
     VolumeProtectionController,
+    VolumeAttributesClassProtectionController,
     CertificateApprover,
     CertificateSigner,
     CertificateCleaner,

@@ -5,11 +5,13 @@ volumes.py      what becomes of a volume, seen from its side (pure)
 local_path.py   the built-in provisioner: a directory of a node (pure)
 volume_side.py  carries that out
 binder.py       the loop: persistentvolume-binder, from the claim's side
+attributes_class.py  the finalizer of classes in use
 expander.py     a bound claim that asks for more
 protection.py   the finalizers of claims and volumes in use
 ephemeral.py    claims of pods with ephemeral volumes
 """
 
+from control_plane.controllers.volumes.attributes_class import VolumeAttributesClassProtectionController
 from control_plane.controllers.volumes.binder import PersistentVolumeBinder
 from control_plane.controllers.volumes.ephemeral import EphemeralVolumeController
 from control_plane.controllers.volumes.expander import PersistentVolumeExpander
@@ -20,5 +22,6 @@ __all__ = [
     "EphemeralVolumeController",
     "PersistentVolumeBinder",
     "PersistentVolumeExpander",
+    "VolumeAttributesClassProtectionController",
     "VolumeProtectionController",
 ]
