@@ -11,9 +11,17 @@ from cluster.why.world import World
 from control_plane.api import meta
 from control_plane.api.quantity import Quantity, from_units, parse_or_zero
 from control_plane.client.types import Obj
+from control_plane.scheduler.framework.affinity import (
+    NO_EXECUTE,
+    NO_SCHEDULE,
+    taints,
+    tolerations,
+    untolerated,
+)
 from control_plane.scheduler.framework.annotations import group_of
 
 DEFAULT_SCHEDULER = "default-scheduler"
+HARD = (NO_SCHEDULE, NO_EXECUTE)
 SCHEDULER_LEASE = ("kube-scheduler", "kube-system")
 _COUNTED = re.compile(r"^(\d+) (.*)$")
 _RESOURCE = re.compile(r"^Insufficient (\S+)$")
@@ -91,9 +99,9 @@ def _of(message: str) -> str:
 
 
 def reasons(message: str) -> list[str]:
-    """`0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: …`"""
+    """`0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s). preemption: …`"""
     body = re.sub(r"^\d+/\d+ nodes are available: ?", "", message)
-    body = re.split(r"\.? ?preemption: ", body)[0].strip().rstrip(".")
+    body = re.split(r"\.? ?(?:no new claims to deallocate, )?preemption: ", body)[0].strip().rstrip(".")
     return [part for part in re.split(r", (?=\d+ )", body) if part]
 
 
@@ -110,7 +118,7 @@ def _about(world: World, pod: Obj, reason: str) -> tuple[str, str]:
     if bare == "Too many pods":
         return "", "delete pods, or add a node"
     if "untolerated taint" in bare:
-        return _taint(bare)
+        return _taints(world, pod)
     if "unschedulable" in bare:
         cordoned = [meta.name_of(n) for n in world.all("nodes") if n["spec"].get("unschedulable")]
         return f"cordoned: {', '.join(cordoned)}", f"kubectl uncordon {cordoned[0]}" if cordoned else ""
@@ -125,14 +133,25 @@ def _about(world: World, pod: Obj, reason: str) -> tuple[str, str]:
     return "", ""
 
 
-def _taint(bare: str) -> tuple[str, str]:
-    key = bare.partition("{")[2].partition(":")[0]
-    if key.startswith("node.kubernetes.io/"):
+def _taints(world: World, pod: Obj) -> tuple[str, str]:
+    tolerated = tolerations(pod["spec"].get("tolerations"))
+    on_nodes = [
+        untolerated(taints(node["spec"].get("taints")), tolerated, HARD) for node in world.all("nodes")
+    ]
+    found = sorted({(taint.key, taint.value, taint.effect) for taint in on_nodes if taint is not None})
+    if not found:
+        return "", ""
+    of_users = [each for each in found if not each[0].startswith("node.kubernetes.io/")]
+    if not of_users:
         return (
             "the cluster itself keeps pods away from these nodes",
             "balsa why node/NAME, for a node that is tainted",
         )
-    return "", f"add a toleration for {key} to the pod, or remove the taint from a node"
+    fact = ", ".join(f"{key}={value}:{effect}" for key, value, effect in of_users)
+    return (
+        f"tainted {fact}",
+        f"add a toleration for {of_users[0][0]} to the pod, or remove the taint from a node",
+    )
 
 
 def _selector(world: World, pod: Obj) -> tuple[str, str]:

@@ -7,6 +7,7 @@ starting where the last cycle stopped, so that all nodes get their turn; the bes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from control_plane.scheduler.cache import Cache
@@ -95,7 +96,8 @@ class Scheduling:
         if among is not None:
             wanted = among if wanted is None else wanted & among
         table = profile.tables.table(pod, self._cache)
-        search = self._feasible(profile, state, pod, table, wanted, diagnosis)
+        limit = len(among) if among is not None else None if profile.scores else 1
+        search = self._feasible(profile, state, pod, table, wanted, diagnosis, limit)
         if not search.found:
             raise FitError(len(nodes), diagnosis)
         best, score = 0, 0
@@ -112,8 +114,9 @@ class Scheduling:
 
     def state_for(self, profile: Profile, pod: PodInfo) -> CycleState:
         """What PreFilter leaves: for trying nodes out after a cycle has failed."""
-        state: CycleState = {}
-        self._pre_filter(profile, state, pod, Diagnosis(), len(self._cache.all()))
+        state: CycleState = {SKIPPED: set(), NARROWED: []}
+        with suppress(FitError):
+            self._pre_filter(profile, state, pod, Diagnosis(), len(self._cache.all()))
         return state
 
     # ---- feasible nodes
@@ -167,28 +170,29 @@ class Scheduling:
         table: Table,
         wanted: frozenset[str] | None,
         diagnosis: Diagnosis,
+        limit: int | None = None,
     ) -> _Search:
+        """`limit`: of nodes to find; one when nobody scores, as many as there are when they were chosen before."""
         nodes = self._cache.all()
         nominated = self._nominator.node_of(pod.uid) or pod.nominated_node
         if nominated and (position := table.position(nominated)) is not None:
             search = self._look(profile, state, pod, table, [range(position, position + 1)], 1)
             if search.found:
                 return search
+        count = len(nodes)
+        start = self._start % count
+        named: Sequence[int] = range(count)
+        ranges = [range(start, count), range(start)]
         if wanted is not None:
             named = [each for each in map(table.position, sorted(wanted)) if each is not None]
             ranges = [range(each, each + 1) for each in named]
-            search = self._look(profile, state, pod, table, ranges, len(named))
-            if not search.found:
-                self._explain(profile, state, pod, table, named, diagnosis)
-                self._left_out(diagnosis, state[NARROWED] or [EXTENDERS])
-            return search
-        count = len(nodes)
-        start = self._start % count
-        enough = feasible_nodes_to_find(count, profile.percentage_of_nodes_to_score)
-        search = self._look(profile, state, pod, table, [range(start, count), range(start)], enough)
+        enough = limit or feasible_nodes_to_find(len(named), profile.percentage_of_nodes_to_score)
+        search = self._look(profile, state, pod, table, ranges, enough)
         self._start = (start + search.evaluated) % count
         if not search.found:
-            self._explain(profile, state, pod, table, range(count), diagnosis)
+            self._explain(profile, state, pod, table, named, diagnosis)
+            if wanted is not None:
+                self._left_out(diagnosis, state[NARROWED] or [EXTENDERS])
         return search
 
     def _look(

@@ -146,6 +146,10 @@ def _decides(obj: Obj) -> tuple[object, ...]:
         metadata.get("deletionTimestamp"),
         status.get("containerStatuses"),
         status.get("initContainerStatuses"),
+        status.get("resources"),
+        status.get("allocatedResources"),
+        status.get("conditions"),
+        status.get("startTime"),
     )
 
 
@@ -168,6 +172,10 @@ def _node_changes(old: Obj, new: Obj) -> Action:
         action |= Action.UPDATE_NODE_TAINT
     if _conditions(old) != _conditions(new):
         action |= Action.UPDATE_NODE_CONDITION
+    if meta.annotations(old) != meta.annotations(new):
+        action |= Action.UPDATE_NODE_ANNOTATION
+    if old["status"].get("declaredFeatures") != new["status"].get("declaredFeatures"):
+        action |= Action.UPDATE_NODE_FEATURES
     return action
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from control_plane.api import meta
 from control_plane.client.types import Obj
@@ -21,6 +22,7 @@ from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.profile import Profile
 from control_plane.scheduler.framework.status import Status, unresolvable
 
+PREEMPTED = "PreemptionByScheduler"
 NO_VICTIMS = unresolvable("No preemption victims found for incoming pod")
 
 Budgets = Callable[[str], Sequence[Obj]]
@@ -45,15 +47,12 @@ def candidate(
     """What it would take to make room on this node. `promised`: pods of at least this priority that were
     promised the node; `may_go`: of a pod of lower priority, whether it may be a victim."""
     state, node = profile.copy_state(state), node.copy()
-    skipped: set[str] = state[SKIPPED]
     lower = [other for other in node.pods.values() if other.priority < pod.priority and may_go(other)]
     if not lower:
         return NO_VICTIMS
     for other in lower:
         profile.remove_pod(state, pod, other, node)
-    for other in promised:
-        profile.add_pod(state, pod, other, node)
-    if (status := profile.run_filters(state, pod, node, skipped)) is not None:
+    if (status := _fits(profile, state, pod, node, promised)) is not None:
         return status
     lower.sort(key=importance)
     protected, free = _by_budget(lower, budgets)
@@ -62,7 +61,7 @@ def candidate(
     for group, violates in ((protected, True), (free, False)):
         for other in group:
             profile.add_pod(state, pod, other, node)
-            if profile.run_filters(state, pod, node, skipped) is None:
+            if _fits(profile, state, pod, node, promised) is None:
                 continue
             profile.remove_pod(state, pod, other, node)
             victims.append(other)
@@ -70,6 +69,20 @@ def candidate(
     if not victims:
         return NO_VICTIMS
     return Candidate(node.name, tuple(sorted(victims, key=importance)), violations)
+
+
+def _fits(
+    profile: Profile, state: CycleState, pod: PodInfo, node: NodeInfo, promised: Sequence[PodInfo]
+) -> Status | None:
+    """Why not, with those who were promised the node, or without them: affinity may count on them in vain."""
+    skipped: set[str] = state[SKIPPED]
+    if promised:
+        with_state, with_node = profile.copy_state(state), node.copy()
+        for other in promised:
+            profile.add_pod(with_state, pod, other, with_node)
+        if (status := profile.run_filters(with_state, pod, with_node, skipped)) is not None:
+            return status
+    return profile.run_filters(state, pod, node, skipped)
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
@@ -93,10 +106,17 @@ def importance(pod: PodInfo) -> tuple[int, float]:
 
 
 def started_s(pod: PodInfo) -> float:
-    status = pod.pod.get("status") or {}
-    return (
-        meta.parse_time(status.get("startTime") or meta.nested(pod.pod, "metadata", "creationTimestamp"))
-        or 0.0
+    """Who has not started yet is the youngest of all."""
+    started = meta.parse_time((pod.pod.get("status") or {}).get("startTime"))
+    return inf if started is None else started
+
+
+def is_preempted(pod: PodInfo) -> bool:
+    """It is leaving because a scheduler wants its place."""
+    conditions = (pod.pod.get("status") or {}).get("conditions") or ()
+    return pod.terminating and any(
+        each["type"] == "DisruptionTarget" and each["status"] == "True" and each.get("reason") == PREEMPTED
+        for each in conditions
     )
 
 

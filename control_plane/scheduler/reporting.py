@@ -18,6 +18,7 @@ from control_plane.client.events import NORMAL, WARNING, EventRecorder
 from control_plane.client.gvr import PODS
 from control_plane.client.types import Obj
 from control_plane.scheduler.framework.pod_info import PodInfo
+from control_plane.scheduler.preemption import PREEMPTED
 from store.component import logs
 
 MAX_WRITES_AT_ONCE = 32
@@ -62,7 +63,7 @@ class Reporter:
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
-            "reason": "PreemptionByScheduler",
+            "reason": PREEMPTED,
             "message": message,
             "lastTransitionTime": meta.rfc3339(self._client.clock.wall()),
         }

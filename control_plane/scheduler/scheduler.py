@@ -359,7 +359,7 @@ class Scheduler:
     def _no_fit(self, profile: Profile, queued: QueuedPod, failure: FitError) -> None:
         diagnosis = failure.diagnosis
         nominated: str | None = ""
-        if profile.post_filters and failure.all_nodes and not diagnosis.pre_filter_message:
+        if profile.post_filters and failure.all_nodes:
             result, status = self._post_filter(profile, queued.pod, diagnosis)
             diagnosis.post_filter_message = status.message if status else ""
             nominated = result

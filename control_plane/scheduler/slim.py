@@ -21,6 +21,8 @@ _METADATA = (
 )
 _POD_SPEC = (
     "affinity",
+    "hostNetwork",
+    "hostUsers",
     "nodeName",
     "nodeSelector",
     "overhead",
@@ -33,12 +35,22 @@ _POD_SPEC = (
     "topologySpreadConstraints",
     "resourceClaims",
 )
-_CONTAINER = ("name", "image", "ports", "resources", "restartPolicy")
+_CONTAINER = ("name", "image", "ports", "resources", "restartPolicy", "restartPolicyRules")
 _CONTAINER_STATUS = ("name", "resources", "allocatedResources")
-_NODE_STATUS = ("allocatable", "images", "conditions")
+_POD_STATUS = (
+    "phase",
+    "nominatedNodeName",
+    "startTime",
+    "resourceClaimStatuses",
+    "resources",
+    "allocatedResources",
+)
+_CONDITIONS = ("PodScheduled", "DisruptionTarget", "PodResizePending")
+_NODE_STATUS = ("allocatable", "images", "conditions", "declaredFeatures")
 _VOLUMES = (
     "persistentVolumeClaim",
     "ephemeral",
+    "image",
     "gcePersistentDisk",
     "awsElasticBlockStore",
     "iscsi",
@@ -59,8 +71,8 @@ def pod(obj: Obj) -> Obj:
     ]
     if volumes:
         slim_spec["volumes"] = volumes
-    slim_status = _pick(status, ("phase", "nominatedNodeName", "startTime", "resourceClaimStatuses"))
-    slim_status["conditions"] = [c for c in status.get("conditions") or () if c["type"] == "PodScheduled"]
+    slim_status = _pick(status, _POD_STATUS)
+    slim_status["conditions"] = [c for c in status.get("conditions") or () if c["type"] in _CONDITIONS]
     for name in ("containerStatuses", "initContainerStatuses"):
         resized = [
             each for each in status.get(name) or () if "resources" in each or "allocatedResources" in each

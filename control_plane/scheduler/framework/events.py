@@ -42,7 +42,8 @@ class Action(IntFlag):
     UPDATE_POD_SCALE_DOWN = 256
     UPDATE_POD_OTHER = 512
     UPDATE_OTHER = 1024
-    ALL = 2047
+    UPDATE_NODE_FEATURES = 2048
+    ALL = 4095
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Why a pod found no node: kept per node, told as kube-scheduler tells it.
 
-0/3 nodes are available: 1 node(s) had untolerated taint {a: b}, 2 Insufficient cpu. preemption: …
+0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. preemption: …
 """
 
 from __future__ import annotations

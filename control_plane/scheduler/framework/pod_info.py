@@ -42,6 +42,7 @@ class PodInfo:
     node_affinity: NodeAffinity
     tolerations: tuple[Toleration, ...]
     images: tuple[str, ...]
+    volume_images: tuple[str, ...] = ()
     required_affinity: tuple[PodTerm, ...] = ()
     required_anti_affinity: tuple[PodTerm, ...] = ()
     preferred_affinity: WeightedPodTerms = ()
@@ -99,6 +100,7 @@ def pod_info(pod: Obj) -> PodInfo:
         node_affinity=node_affinity(spec),
         tolerations=tolerations(spec.get("tolerations")),
         images=tuple(each.get("image") or "" for each in _containers(spec)),
+        volume_images=_volume_images(spec),
     )
     if affinity := spec.get("affinity"):
         _pod_affinity(info, affinity, namespace, labels)
@@ -117,6 +119,11 @@ def _pod_affinity(info: PodInfo, affinity: Obj, namespace: str, labels: Mapping[
 
 def _containers(spec: Obj) -> list[Obj]:
     return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+
+
+def _volume_images(spec: Obj) -> tuple[str, ...]:
+    images = [(volume.get("image") or {}).get("reference") for volume in spec.get("volumes") or ()]
+    return tuple(image for image in images if image)
 
 
 def _all_ask(spec: Obj) -> bool:

@@ -1,9 +1,10 @@
 """Resources as integers: milli-CPU, bytes, counts. Quantities are parsed once, when a pod or node comes in.
 
 A pod asks for the larger of what its containers need together and what any init container needs beside the
-sidecars started before it, plus overhead; pod-level requests take precedence (KEP-2837). Pods without
-requests count with a small default when nodes are scored, so that they spread, never when they are
-filtered.
+sidecars started before it, plus overhead; pod-level requests take precedence (KEP-2837). While a container or
+the pod is being resized in place, the largest of what it asks for, was promised and has counts; what it asks for
+does not, once the node has said that it is not feasible (KEP-1287). Pods without requests count with a small
+default when nodes are scored, so that they spread, never when they are filtered.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ CPU = "cpu"
 MEMORY = "memory"
 EPHEMERAL_STORAGE = "ephemeral-storage"
 PODS = "pods"
+
+HUGE_PAGES = "hugepages-"
+RESIZE_PENDING = "PodResizePending"
 
 DEFAULT_MILLI_CPU = 100
 DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024
@@ -75,20 +79,40 @@ def _amount(name: str, text: Any) -> int:
 
 
 def pod_requests(pod: Obj, non_zero: bool = False) -> Amounts:
-    """`non_zero`: CPU and memory that a container does not ask for count with the defaults."""
+    """`non_zero`: CPU and memory that a container does not ask for count with the defaults; where the pod asks for
+    as a whole, only what neither it nor any of its containers asks for."""
     spec = pod.get("spec") or {}
-    statuses = _allocated(pod)
-    defaults = {CPU: DEFAULT_MILLI_CPU, MEMORY: DEFAULT_MEMORY_BYTES} if non_zero else {}
-    pod_level = parse_amounts((spec.get("resources") or {}).get("requests"))
-    defaults = {name: amount for name, amount in defaults.items() if name not in pod_level}
+    pod_level = _pod_level(pod)
+    total = _of_containers(pod, {})
+    if non_zero:
+        defaults = {CPU: DEFAULT_MILLI_CPU, MEMORY: DEFAULT_MEMORY_BYTES}
+        if pod_level:
+            defaults = {k: v for k, v in defaults.items() if k not in total and k not in pod_level}
+        total = _of_containers(pod, defaults) if defaults else total
+    total.update(pod_level)
+    _add(total, parse_amounts(spec.get("overhead")))
+    return total
+
+
+def _of_containers(pod: Obj, defaults: Amounts) -> Amounts:
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    feasible = not _is_infeasible(status)
+    states = {
+        each["name"]: each
+        for name in ("containerStatuses", "initContainerStatuses")
+        for each in status.get(name) or ()
+        if each.get("resources") is not None
+    }
     total: Amounts = {}
     for container in spec.get("containers") or ():
-        _add(total, _container(container, statuses, defaults))
+        _add(total, _effective(container, states.get(container["name"]), feasible, defaults))
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in spec.get("initContainers") or ():
-        needs = _container(container, statuses, defaults)
-        if container.get("restartPolicy") == "Always":
+        sidecar = container.get("restartPolicy") == "Always"
+        state = states.get(container["name"]) if sidecar else None
+        needs = _effective(container, state, feasible, defaults)
+        if sidecar:
             _add(total, needs)
             _add(sidecars, needs)
             needs = sidecars
@@ -96,30 +120,37 @@ def pod_requests(pod: Obj, non_zero: bool = False) -> Amounts:
             _add(needs, sidecars)
         _raise_to(peak, needs)
     _raise_to(total, peak)
-    total.update(pod_level)
-    _add(total, parse_amounts(spec.get("overhead")))
     return total
 
 
-def _container(container: Obj, statuses: Mapping[str, Amounts], defaults: Amounts) -> Amounts:
-    needs = parse_amounts((container.get("resources") or {}).get("requests"))
-    if (allocated := statuses.get(container["name"])) is not None:
-        _raise_to(needs, allocated)  # being resized: until done it may hold the old amount
+def _effective(asks: Obj, has: Obj | None, feasible: bool, defaults: Amounts) -> Amounts:
+    """Of a container, or of the pod as a whole, by its spec and its status."""
+    needs = parse_amounts((asks.get("resources") or {}).get("requests")) if has is None or feasible else {}
+    if has is not None:
+        _raise_to(needs, parse_amounts((has.get("resources") or {}).get("requests")))
+        _raise_to(needs, parse_amounts(has.get("allocatedResources")))
     for name, amount in defaults.items():
         needs.setdefault(name, amount)
     return needs
 
 
-def _allocated(pod: Obj) -> dict[str, Amounts]:
-    status = pod.get("status") or {}
-    found: dict[str, Amounts] = {}
-    for each in [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]:
-        requests = (each.get("resources") or {}).get("requests")
-        amounts = parse_amounts(requests)
-        _raise_to(amounts, parse_amounts(each.get("allocatedResources")))
-        if amounts:
-            found[each["name"]] = amounts
-    return found
+def _pod_level(pod: Obj) -> Amounts:
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    asked = (spec.get("resources") or {}).get("requests") or {}
+    if not asked:
+        return {}
+    has = status if status.get("resources") is not None else None
+    effective = _effective(spec, has, not _is_infeasible(status), {})
+    return {
+        name: effective.get(name, 0) for name in asked if name in (CPU, MEMORY) or name.startswith(HUGE_PAGES)
+    }
+
+
+def _is_infeasible(status: Obj) -> bool:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == RESIZE_PENDING:
+            return bool(condition.get("reason") == "Infeasible")
+    return False
 
 
 def _add(total: Amounts, more: Mapping[str, int]) -> None:
@@ -129,5 +160,5 @@ def _add(total: Amounts, more: Mapping[str, int]) -> None:
 
 def _raise_to(total: Amounts, floor: Mapping[str, int]) -> None:
     for name, amount in floor.items():
-        if amount > total.get(name, 0):
+        if name not in total or amount > total[name]:
             total[name] = amount

@@ -59,8 +59,10 @@ class DefaultPreemption(PostFilterPlugin):
         rejected = statuses.get(nominated)
         if rejected is not None and rejected.code is Code.UNSCHEDULABLE_AND_UNRESOLVABLE:
             return ""
-        leaving = any(other.terminating and other.priority < pod.priority for other in node.pods.values())
-        return WAITING if leaving else ""
+        lower = (other for other in node.pods.values() if other.priority < pod.priority)
+        return (
+            WAITING if any(self._may_go(other) and preemption.is_preempted(other) for other in lower) else ""
+        )
 
     def _candidates(
         self, state: CycleState, pod: PodInfo, statuses: Mapping[str, Status]
@@ -74,7 +76,7 @@ class DefaultPreemption(PostFilterPlugin):
                 potential.append(node)
             else:
                 failed[node.name] = NOT_HELPFUL
-        wanted = max(len(nodes) * self._percentage // 100, self._absolute)
+        wanted = min(max(len(potential) * self._percentage // 100, self._absolute), len(potential))
         start = int(self.handle.random() * len(potential))
         profile = self.handle.profile_of(pod)
         found: list[preemption.Candidate] = []

@@ -48,6 +48,7 @@ from control_plane.scheduler.framework.status import SKIP, Status, error, unreso
 
 MAX_TRIES = 5  # at writing one claim, when others write it as well
 ELSEWHERE = "resourceclaim not available on the node"
+NOTHING_TO_GIVE_BACK = "no new claims to deallocate"  # said of every pod that finds no node
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class DynamicResources(
             if held and (not users or (len(users) == 1 and is_reserved_for(claim, pod.uid))):
                 self.handle.devices.later(self._release(claim, pod.uid, deallocate=True))
                 return None, unschedulable("deallocation of ResourceClaim completed")
-        return None, unschedulable("still not schedulable") if elsewhere else unschedulable()
+        return None, unschedulable(NOTHING_TO_GIVE_BACK if mine is None else "still not schedulable")
 
     def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         mine: _State | None = state.get(self.name)
@@ -179,9 +180,7 @@ class DynamicResources(
         for request in requests_of(claim):
             for each in request:
                 if self.handle.devices.device_class(each.class_name) is None:
-                    return unresolvable(
-                        f"request {each.name}: device class {each.class_name} does not exist"
-                    )
+                    return unresolvable(f"request {each.name}: device class {each.class_name} does not exist")
         return None
 
     async def _bind(self, claim: Obj, allocation: Obj | None, pod: Obj) -> Obj:

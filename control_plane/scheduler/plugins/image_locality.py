@@ -1,5 +1,5 @@
-"""Prefers nodes that have the pod's images already; an image that is on few nodes counts less, so that one
-node does not draw all pods of that image."""
+"""Prefers nodes that have the pod's images already, those of its volumes included; an image that is on few nodes
+counts less, so that one node does not draw all pods of that image. The ceiling is that of the containers alone."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ class ImageLocality(ScorePlugin):
         nodes = self.handle.nodes
         total = len(nodes.all())
         held = 0
-        for image in pod.images:
+        for image in (*pod.images, *pod.volume_images):
             name = normalized(image)
             if size := node.images.get(name):
                 held += int(size * (nodes.image_spread(name) / total))
         return priority(held, len(pod.images))
 
     def sign_score(self, pod: PodInfo) -> Hashable:
-        return pod.images
+        return (pod.images, pod.volume_images)
 
     def stamp(self, pod: PodInfo) -> Hashable:
         """On how many nodes its images are. (When the number of nodes changes, everything is computed
         anew.)"""
-        return tuple(self.handle.nodes.image_spread(normalized(image)) for image in pod.images)
+        images = (*pod.images, *pod.volume_images)
+        return tuple([self.handle.nodes.image_spread(normalized(image)) for image in images])
 
 
 def priority(held_bytes: int, containers: int) -> int:

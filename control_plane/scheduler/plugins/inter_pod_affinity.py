@@ -5,7 +5,8 @@ a group that matches its own terms may go anywhere), its required anti-affinity,
 anti-affinity of the pods that exist. Preferred terms of both sides, and required affinity of existing pods
 (with hardPodAffinityWeight), score.
 
-InterPodAffinityArgs: hardPodAffinityWeight (1), ignorePreferredTermsOfExistingPods (false).
+InterPodAffinityArgs: hardPodAffinityWeight (1), ignorePreferredTermsOfExistingPods (false; a pod without
+preferences of its own is not scored then).
 """
 
 from __future__ import annotations
@@ -208,8 +209,6 @@ class InterPodAffinity(PreFilterPlugin, FilterPlugin, ScorePlugin):
             for term in other.required_affinity:
                 if self._matches(term, pod):
                     _tally(scores, term.topology_key, labels, self._hard_weight)
-        if self._ignore_existing:
-            return
         for weight, term in other.preferred_affinity:
             if self._matches(term, pod):
                 _tally(scores, term.topology_key, labels, weight)

@@ -1,4 +1,4 @@
-"""Prefers nodes on which CPU and memory would be used in like measure.
+"""Prefers nodes on which the pod makes CPU and memory used in like measure.
 
 NodeResourcesBalancedAllocationArgs: resources (of weight 1). Pods that ask for none of them are not scored:
 they would all go to the same node.
@@ -27,9 +27,7 @@ class NodeResourcesBalancedAllocation(ScorePlugin):
         return None if any(pod.requests.get(name) for name, _ in self._weights) else SKIP
 
     def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
-        return resource_scores.balanced(
-            *resource_scores.amounts(pod, node, self._weights, real_requests=True)
-        )
+        return resource_scores.balanced(pod, node, self._weights)
 
     def sign_score(self, pod: PodInfo) -> Hashable:
         return tuple(pod.requests.get(name) for name, _ in self._weights)

@@ -32,7 +32,6 @@ class NodeResourcesFit(FilterPlugin, ScorePlugin):
         self._ignored_groups = frozenset(args.get("ignoredResourceGroups") or ())
         strategy = args.get("scoringStrategy") or {}
         self._weights = resource_scores.weights_of(strategy.get("resources"))
-        self._real_requests = strategy.get("type") == RATIO
         self._scorer = _scorer(strategy, self._weights)
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
@@ -62,7 +61,7 @@ class NodeResourcesFit(FilterPlugin, ScorePlugin):
         return Status(code, tuple(reasons))
 
     def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
-        return self._scorer(*resource_scores.amounts(pod, node, self._weights, self._real_requests))
+        return self._scorer(*resource_scores.amounts(pod, node, self._weights))
 
     def sign(self, pod: PodInfo) -> Hashable:
         return _signature(pod.requests)

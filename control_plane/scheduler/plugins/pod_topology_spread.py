@@ -265,7 +265,9 @@ class PodTopologySpread(PreFilterPlugin, FilterPlugin, ScorePlugin):
     # ---- both
 
     def _counted(self, pod: PodInfo, constraint: Constraint) -> PodCounts:
-        return self.handle.nodes.matching(pod.namespace, constraint.selector)
+        """An empty selector counts nobody, though it means every pod."""
+        selector = LabelSelector(nothing=True) if constraint.selector.empty else constraint.selector
+        return self.handle.nodes.matching(pod.namespace, selector)
 
     def _constraints(self, pod: PodInfo, action: str) -> tuple[Constraint, ...]:
         own = (pod.pod.get("spec") or {}).get("topologySpreadConstraints")

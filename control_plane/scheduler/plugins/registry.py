@@ -18,6 +18,7 @@ from control_plane.scheduler.plugins.image_locality import ImageLocality
 from control_plane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from control_plane.scheduler.plugins.interference import Interference
 from control_plane.scheduler.plugins.node_affinity import NodeAffinityPlugin
+from control_plane.scheduler.plugins.node_declared_features import NodeDeclaredFeatures
 from control_plane.scheduler.plugins.node_name import NodeName
 from control_plane.scheduler.plugins.node_ports import NodePorts
 from control_plane.scheduler.plugins.node_resources_balanced_allocation import NodeResourcesBalancedAllocation
@@ -57,6 +58,7 @@ DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
     (ImageLocality, 1),
     (DataLocality, 2),
     (DefaultBinder, 0),
+    (NodeDeclaredFeatures, 0),
 )
 
 PLUGINS: dict[str, type[Plugin]] = {plugin.name: plugin for plugin, _ in DEFAULT_PLUGINS}

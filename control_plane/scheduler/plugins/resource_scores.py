@@ -31,27 +31,25 @@ def weights_of(items: Sequence[Mapping[str, Any]] | None) -> Weights:
     return tuple((each["name"], int(each.get("weight") or 1)) for each in items)
 
 
-def amounts(
-    pod: PodInfo, node: NodeInfo, weights: Weights, real_requests: bool
-) -> tuple[list[int], list[int]]:
-    """(requested, allocatable). A resource that the pod does not ask for and few nodes have counts nothing.
-
-    `real_requests`: count pods that ask for nothing with nothing, instead of with the defaults."""
+def amounts(pod: PodInfo, node: NodeInfo, weights: Weights) -> tuple[list[int], list[int]]:
+    """(requested with the pod, allocatable); who asks for nothing counts with the defaults. A resource that the
+    pod does not ask for and few nodes have counts nothing."""
     requested, allocatable = [], []
     for name, _ in weights:
-        if name == CPU and not real_requests:
+        if name == CPU:
             asked, held = pod.non_zero_cpu, node.non_zero_cpu
-        elif name == MEMORY and not real_requests:
+        elif name == MEMORY:
             asked, held = pod.non_zero_memory, node.non_zero_memory
         else:
             asked, held = pod.requests.get(name), node.requested.get(name)
-        if asked == 0 and name not in (CPU, MEMORY, EPHEMERAL_STORAGE):
-            requested.append(0)
-            allocatable.append(0)
-            continue
-        requested.append(held + asked)
-        allocatable.append(node.allocatable.get(name))
+        counts = _counts(name, asked)
+        requested.append(held + asked if counts else 0)
+        allocatable.append(node.allocatable.get(name) if counts else 0)
     return requested, allocatable
+
+
+def _counts(name: str, asked: int) -> bool:
+    return asked != 0 or name in (CPU, MEMORY, EPHEMERAL_STORAGE)
 
 
 def least_allocated(weights: Weights) -> Scorer:
@@ -107,11 +105,21 @@ def requested_to_capacity_ratio(weights: Weights, shape: Sequence[Mapping[str, i
     return score
 
 
-def balanced(requested: Sequence[int], allocatable: Sequence[int]) -> int:
-    """The more alike the fractions in use, the better: 1 - standard deviation."""
-    fractions = [
-        min(1.0, used / capacity) for used, capacity in zip(requested, allocatable, strict=True) if capacity
-    ]
+def balanced(pod: PodInfo, node: NodeInfo, weights: Weights) -> int:
+    """How much more alike the pod would make the fractions of the node that are in use: 75 when it changes
+    nothing, 50 when it makes a balanced node as unbalanced as can be, 100 the other way round. What is asked for
+    counts, not the defaults."""
+    names = [name for name, _ in weights if _counts(name, pod.requests.get(name))]
+    capacities = [node.allocatable.get(name) for name in names]
+    held = [node.requested.get(name) for name in names]
+    wanted = [used + pod.requests.get(name) for name, used in zip(names, held, strict=True)]
+    change = _balance(wanted, capacities) - _balance(held, capacities)
+    return MAX_NODE_SCORE // 2 + _truncated(MAX_NODE_SCORE // 2 + change, 2)
+
+
+def _balance(used: Sequence[int], capacities: Sequence[int]) -> int:
+    """100 when the fractions in use are the same, less by their standard deviation."""
+    fractions = [min(1.0, amount / most) for amount, most in zip(used, capacities, strict=True) if most]
     deviation = 0.0
     if len(fractions) == 2:
         deviation = abs((fractions[0] - fractions[1]) / 2)

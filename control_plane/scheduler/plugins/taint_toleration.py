@@ -25,6 +25,7 @@ from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.status import Status, unresolvable
 
 HARD = (NO_SCHEDULE, NO_EXECUTE)
+REASON = unresolvable("node(s) had untolerated taint(s)")
 
 
 class TaintToleration(FilterPlugin, ScorePlugin):
@@ -34,10 +35,7 @@ class TaintToleration(FilterPlugin, ScorePlugin):
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
         if not node.taints:
             return None
-        taint = untolerated(node.taints, pod.tolerations, HARD)
-        if taint is None:
-            return None
-        return unresolvable(f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}")
+        return None if untolerated(node.taints, pod.tolerations, HARD) is None else REASON
 
     def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
         """How many soft taints it would have to put up with: fewer is better."""

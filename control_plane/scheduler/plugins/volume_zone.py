@@ -14,10 +14,10 @@ from control_plane.scheduler.volumes import binding
 
 REASON = unresolvable("node(s) had no available volume zone")
 SEPARATOR = "__"  # a volume in several zones lists them so
-# the label today, and its name before
+# a label's former name, and its name today
 LABELS = {
-    "topology.kubernetes.io/zone": "failure-domain.beta.kubernetes.io/zone",
-    "topology.kubernetes.io/region": "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
 }
 
 
@@ -34,15 +34,17 @@ class VolumeZone(PreFilterPlugin, FilterPlugin):
             if volume is None:
                 continue  # VolumeBinding's business
             for key, value in meta.labels(volume).items():
-                if key in LABELS or key in LABELS.values():
-                    wanted.append((key, frozenset(value.split(SEPARATOR))))
+                places = frozenset(each.strip() for each in value.split(SEPARATOR))
+                if (key in LABELS or key in LABELS.values()) and "" not in places:
+                    wanted.append((key, places))
         if not wanted:
             return SKIP
         state[self.name] = wanted
         return None
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
-        """Nodes without any such label are in a cluster that has no zones."""
+        """Nodes without any such label are in a cluster that has no zones. A volume may be labelled in the former
+        way while the node is not; not the other way round."""
         labels = node.labels
         if not any(key in labels for pair in LABELS.items() for key in pair):
             return None

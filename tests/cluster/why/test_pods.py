@@ -77,8 +77,11 @@ PODS = [
         id="cpu that no node has",
     ),
     pytest.param(
-        {"pods": [pending("0/1 nodes are available: 1 node(s) had untolerated taint {team: a}.")]},
-        "untolerated taint {team: a}",
+        {
+            "pods": [pending("0/1 nodes are available: 1 node(s) had untolerated taint(s).")],
+            "nodes": [node(spec={"taints": [{"key": "team", "value": "a", "effect": "NoSchedule"}]})],
+        },
+        "tainted team=a:NoSchedule",
         "add a toleration for team",
         id="taint",
     ),

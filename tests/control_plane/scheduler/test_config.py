@@ -54,6 +54,8 @@ def test_defaults_are_kube_schedulers() -> None:
         "Interference",
         "PodTopologySpread",
         "InterPodAffinity",
+        "DynamicResources",
+        "NodeDeclaredFeatures",
     ]
     assert names(made.local_filters) == names(made.filters)[:6]
 

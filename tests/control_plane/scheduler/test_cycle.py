@@ -33,7 +33,7 @@ def test_no_nodes() -> None:
 def test_reasons_are_counted_and_sorted_as_text() -> None:
     nodes = [node("t", taints=["k=v:NoSchedule"]), *(node(f"n{i}", cpu="1") for i in range(12))]
     assert World(nodes).why_not(pod(cpu="2")) == (
-        "0/13 nodes are available: 1 node(s) had untolerated taint {k: v}, 12 Insufficient cpu."
+        "0/13 nodes are available: 1 node(s) had untolerated taint(s), 12 Insufficient cpu."
     )
 
 

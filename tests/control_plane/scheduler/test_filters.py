@@ -20,7 +20,7 @@ from tests.control_plane.scheduler.build import (
     taint,
 )
 
-TAINTED = "node(s) had untolerated taint {k: v}"
+TAINTED = "node(s) had untolerated taint(s)"
 NOT_AFFINE = "node(s) didn't match Pod's node affinity/selector"
 
 

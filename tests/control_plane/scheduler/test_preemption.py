@@ -94,18 +94,19 @@ def test_budgets_are_respected_while_there_is_a_choice(allowed: int, victim: str
     [
         pytest.param(
             pod(cpu="2"),
-            "preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, "
-            "1 Preemption is not helpful for scheduling.",
+            "no new claims to deallocate, preemption: 0/2 nodes are available: "
+            "1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.",
             id="nobody is less important",
         ),
         pytest.param(
             pod(cpu="2", priority=10, preemptionPolicy="Never"),
-            "preemption: not eligible due to preemptionPolicy=Never.",
+            "no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.",
             id="it does not preempt",
         ),
         pytest.param(
             pod(cpu="9", priority=10),
-            "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
+            "no new claims to deallocate, preemption: 0/2 nodes are available: "
+            "2 Preemption is not helpful for scheduling.",
             id="no node is big enough",
         ),
     ],
@@ -118,11 +119,14 @@ def test_no_preemption(wanted: Obj, said: str) -> None:
 
 def test_it_waits_for_its_victims_to_leave() -> None:
     leaving = low("a", "x", "4", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    leaving["status"]["conditions"] = [
+        {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    ]
     world = World([node("x")], [leaving])
     vip = pod("vip", cpu="2", priority=10, status={"nominatedNodeName": "x"})
     assert preempt(world, vip) == (
         None,
-        "preemption: not eligible due to a terminating pod on the nominated node.",
+        "no new claims to deallocate, preemption: not eligible due to a terminating pod on the nominated node.",
     )
 
 

@@ -91,8 +91,9 @@ async def test_a_pod_that_fits_nowhere_says_why_and_waits_for_a_reason(cluster: 
     cluster.add(node("n1", cpu="1"), node("n2", taints=["a=b:NoSchedule"]), pod("big", cpu="2"))
     await settle()
     said = (
-        "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {a: b}. "
-        "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+        "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s). "
+        "no new claims to deallocate, preemption: "
+        "0/2 nodes are available: 2 Preemption is not helpful for scheduling."
     )
     assert cluster.events("FailedScheduling") == [said]
     assert cluster.condition("big") == {

@@ -113,18 +113,18 @@ def test_requested_to_capacity_ratio(shape: list[tuple[int, int]], expected: dic
     ("nodes", "obj", "expected"),
     [
         pytest.param(
-            # cpu 0.75, memory 0.5 → 1 - 0.125; b: both 0.5 → 1
+            # cpu 0.75, memory 0.5: 87 after 100 → 50 + (50 - 13) / 2; b: both 0.5, as balanced as before
             [bytes_node("a", 4000, 10000), bytes_node("b", 6000, 10000)],
             pod(cpu="3000m", memory="5000"),
-            {"a": 87, "b": 100},
+            {"a": 68, "b": 75},
             id="two resources",
         ),
         pytest.param([bytes_node("a", 4000, 10000)], pod(), None, id="best effort is not scored"),
         pytest.param(
-            # cpu capped at 1, memory 0.5 → 1 - 0.25
+            # cpu capped at 1, memory 0.5: 75 after 100
             [bytes_node("a", 1000, 10000)],
             pod(cpu="3000m", memory="5000"),
-            {"a": 75},
+            {"a": 62},
             id="fractions stop at 1",
         ),
     ],
@@ -134,11 +134,11 @@ def test_balanced_allocation(nodes: list[Obj], obj: Obj, expected: dict[str, int
 
 
 def test_balanced_allocation_of_three() -> None:
-    """0.5, 0.5, 0.25: mean 0.41666, deviation 0.11785."""
+    """0.5, 0.5, 0.25: mean 0.41666, deviation 0.11785: 88 after 100."""
     args = {"resources": [{"name": "cpu"}, {"name": "memory"}, {"name": "example.com/gpu"}]}
     world = World([bytes_node("a", 1000, 1000, **{"example.com/gpu": "4"})])
     wanted = pod(cpu="500m", memory="500", requests={"example.com/gpu": "1"})
-    assert world.scores("NodeResourcesBalancedAllocation", wanted, args) == {"a": 88}
+    assert world.scores("NodeResourcesBalancedAllocation", wanted, args) == {"a": 69}
 
 
 @pytest.mark.parametrize(
