@@ -21,7 +21,7 @@ def encode(obj: Object) -> bytes:
     group, _, version = obj["apiVersion"].rpartition("/")
     message = message_name(definition_name(group, version, obj["kind"]))
     if message in protobuf_wire.table():
-        obj = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], **_filled(message, obj)}
+        obj = _filled(message, obj)
     return protobuf.encode(obj)
 
 
@@ -33,7 +33,7 @@ def _filled(message: str, obj: Object) -> Object:
     """The object with Go's zero values where nothing is set."""
     if message in protobuf_special.CODECS:
         return obj
-    filled = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
+    filled = dict(obj)
     for _, name, kind, how, flags in protobuf_wire.table()[message]:
         struct_type = kind.startswith("k8s.") and kind not in protobuf_special.CODECS
         if "i" in flags:
