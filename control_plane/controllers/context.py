@@ -31,6 +31,10 @@ class Options:
     service_cidr: str = ""
     node_monitor_period_s: float = 1.0
     node_monitor_grace_period_s: float = 40.0
+    node_eviction_rate: float = 0.1  # nodes a second, in each zone
+    secondary_node_eviction_rate: float = 0.01
+    large_cluster_size_threshold: int = 50
+    unhealthy_zone_threshold: float = 0.55
     terminated_pod_gc_threshold: int = 12500
     allocate_node_cidrs: bool = False
     node_cidr_mask_size: int = 0  # 0: 24 for IPv4, 64 for IPv6

@@ -75,6 +75,15 @@ def _parser() -> Parser:
     )
     parser.add_argument("--node-monitor-period", type=parse_duration, default="1s", metavar="DURATION")
     parser.add_argument("--node-monitor-grace-period", type=parse_duration, default="40s", metavar="DURATION")
+    for flag, default, text in (
+        ("--node-eviction-rate", 0.1, "dead nodes a second that pods are moved away from, in each zone"),
+        ("--secondary-node-eviction-rate", 0.01, "the same in a large zone of which much is dead"),
+        ("--unhealthy-zone-threshold", 0.55, "how much of a zone that is"),
+    ):
+        parser.add_argument(flag, type=float, default=default, metavar="N", help=text)
+    parser.add_argument(
+        "--large-cluster-size-threshold", type=int, default=50, metavar="N", help="from where a zone is large"
+    )
     parser.add_argument("--terminated-pod-gc-threshold", type=int, default=12500, metavar="N")
     return parser
 
@@ -129,6 +138,10 @@ def _options(args: argparse.Namespace) -> Options:
         service_cidr=args.service_cluster_ip_range,
         node_monitor_period_s=args.node_monitor_period,
         node_monitor_grace_period_s=args.node_monitor_grace_period,
+        node_eviction_rate=args.node_eviction_rate,
+        secondary_node_eviction_rate=args.secondary_node_eviction_rate,
+        large_cluster_size_threshold=args.large_cluster_size_threshold,
+        unhealthy_zone_threshold=args.unhealthy_zone_threshold,
         terminated_pod_gc_threshold=args.terminated_pod_gc_threshold,
         allocate_node_cidrs=args.allocate_node_cidrs,
         node_cidr_mask_size=args.node_cidr_mask_size,

@@ -2,7 +2,8 @@
 taints, which the scheduler and the taint-eviction loop act on.
 
 Silence is measured on this process's clock from when a heartbeat (Lease or status) was last seen to change, so that
-clocks of other machines do not matter.
+clocks of other machines do not matter. The NoExecute taint, which moves pods away, comes as fast as the node's zone
+allows (`node_zones`); everything else at once.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from control_plane.client.gvr import LEASES, NODES, PODS
 from control_plane.controllers import pods
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
+from control_plane.controllers.node_zones import Zones
 
 LEASE_NAMESPACE = "kube-node-lease"
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -73,14 +75,23 @@ def silenced(node: Object, now: float) -> list[Object] | None:
     return conditions if changed else None
 
 
-def wanted_taints(node: Object, now: float) -> list[Object]:
-    """The node's taints as its conditions want them: others stay, ours keep the time they were added."""
+def evicting(node: Object) -> bool:
+    """It has one of the taints that move pods away."""
+    return any(
+        taint["key"] in (NOT_READY, UNREACHABLE) and taint["effect"] == "NoExecute"
+        for taint in meta.nested(node, "spec", "taints", default=())
+    )
+
+
+def wanted_taints(node: Object, now: float, evict: bool = True) -> list[Object]:
+    """The node's taints as its conditions want them: others stay, ours keep the time they were added. `evict`: with
+    NoExecute."""
     keys: dict[tuple[str, str], None] = {}
     for condition in meta.nested(node, "status", "conditions", default=()):
         key = CONDITION_TAINTS.get(condition["type"], {}).get(condition["status"])
         if key is not None:
             keys[key, "NoSchedule"] = None
-            if condition["type"] == "Ready":
+            if condition["type"] == "Ready" and evict:
                 keys[key, "NoExecute"] = None
     if meta.nested(node, "spec", "unschedulable"):
         keys[UNSCHEDULABLE, "NoSchedule"] = None
@@ -108,7 +119,8 @@ class NodeLifecycleController(Controller):
         self.informers.append(self.leases)
         pods.index_by_node(self.pods)
         self.heartbeats: dict[str, Heartbeat] = {}
-        self.reconcile_each(self.nodes)
+        self.zones = Zones(context.options)
+        self.nodes.add_handler(self._node_seen, lambda _, new: self._node_seen(new), self._node_gone)
 
     async def reconcile(self, key: str) -> float | None:
         node = named(self.nodes, key)
@@ -120,6 +132,7 @@ class NodeLifecycleController(Controller):
         self.heartbeats[key] = heartbeat
         if now - heartbeat.since >= options.node_monitor_grace_period_s:
             node = await self._silence(node, now) or node
+            self.zones.observe(node)
         await self._taint(node, now)
         if not meta.condition_is_true(node, "Ready"):
             await self._unready_pods(key, now)
@@ -134,9 +147,20 @@ class NodeLifecycleController(Controller):
         return await self.client.update(NODES, {**node, "status": status}, "status")
 
     async def _taint(self, node: Object, now: float) -> None:
-        taints = wanted_taints(node, now)
+        healthy = meta.condition_is_true(node, "Ready")
+        marked = evicting(node) and not self.zones.all_disrupted
+        evict = not healthy and (marked or self.zones.may_evict(node, now))
+        taints = wanted_taints(node, now, evict)
         if taints != list(meta.nested(node, "spec", "taints", default=())):
             await self.client.update(NODES, {**node, "spec": {**node.get("spec", {}), "taints": taints}})
+
+    def _node_seen(self, node: Object) -> None:
+        self.zones.observe(node)
+        self.enqueue(node)
+
+    def _node_gone(self, node: Object) -> None:
+        self.zones.forget(meta.name_of(node))
+        self.enqueue(node)
 
     async def _unready_pods(self, node: str, now: float) -> None:
         """Pods on a node that is not ready take no traffic."""

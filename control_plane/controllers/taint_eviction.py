@@ -1,4 +1,9 @@
-"""taint-eviction: deletes pods from nodes with NoExecute taints that they do not tolerate, or no longer do."""
+"""taint-eviction: deletes pods from nodes with NoExecute taints that they do not tolerate, or no longer do.
+
+How long a taint is tolerated counts from when it was added, so that a restart of the loop gives nobody more
+time; a taint that goes, or a toleration that comes, calls the eviction off, since the pod is looked at again when
+it is due.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 from control_plane.api import meta
-from control_plane.api.errors import StatusError, is_not_found
 from control_plane.api.meta import Object
 from control_plane.client.gvr import NODES, PODS
 from control_plane.controllers import pods
 from control_plane.controllers.context import NORMAL, Context
 from control_plane.controllers.controller import Controller, named
+from control_plane.controllers.eviction import evict
 
 NO_EXECUTE = "NoExecute"
 
@@ -27,9 +32,8 @@ def tolerates(toleration: Object, taint: Object) -> bool:
     return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
-def evict_at(pod: Object, taints: Sequence[Object], now: float) -> float | None:
-    """When the pod must go: now at the earliest, None for never."""
-    tolerations = meta.nested(pod, "spec", "tolerations", default=())
+def evict_at(tolerations: Sequence[Object], taints: Iterable[Object], now: float) -> float | None:
+    """When who tolerates so much must go: now at the earliest, None for never."""
     deadline = math.inf
     for taint in (each for each in taints if each.get("effect") == NO_EXECUTE):
         matching = [each for each in tolerations if tolerates(each, taint)]
@@ -59,7 +63,7 @@ class TaintEvictionController(Controller):
         self.pods = self.informer(PODS)
         pods.index_by_node(self.pods)
         self.pods.add_handler(on_add=self.enqueue, on_update=self._pod_changed)
-        self.nodes.add_handler(on_update=self._node_changed)
+        self.nodes.add_handler(on_add=self._node_seen, on_update=self._node_changed)
 
     async def reconcile(self, key: str) -> float | None:
         pod = named(self.pods, key)
@@ -67,31 +71,16 @@ class TaintEvictionController(Controller):
         if pod is None or node is None or meta.is_deleting(pod):
             return None
         now = self.context.now()
-        at = evict_at(pod, meta.nested(node, "spec", "taints", default=()), now)
+        tolerations = meta.nested(pod, "spec", "tolerations", default=())
+        at = evict_at(tolerations, meta.nested(node, "spec", "taints", default=()), now)
         if at is None:
             return None
         if at > now:
             return at - now
-        await self._evict(pod)
-        return None
-
-    async def _evict(self, pod: Object) -> None:
         self.record(pod, NORMAL, "TaintManagerEviction", f"Marking for deletion Pod {meta.key_of(pod)}")
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "DeletionByTaintManager",
-            "message": "Taint manager: deleting due to NoExecute taint",
-            "lastTransitionTime": meta.rfc3339(self.context.now()),
-        }
-        uid, name, namespace = meta.uid_of(pod), meta.name_of(pod), meta.namespace_of(pod)
-        patch = {"metadata": {"uid": uid}, "status": {"conditions": [condition]}}
-        try:
-            await self.client.patch(PODS, name, patch, namespace, "strategic", "status")
-            await self.client.delete(PODS, name, namespace, uid=uid)
-        except StatusError as error:
-            if not is_not_found(error):
-                raise
+        reason = ("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
+        await evict(self.client, pod, *reason, now)
+        return None
 
     def _pod_changed(self, old: Object, new: Object) -> None:
         moved = meta.nested(old, "spec", "nodeName") != meta.nested(new, "spec", "nodeName")
@@ -100,5 +89,8 @@ class TaintEvictionController(Controller):
 
     def _node_changed(self, old: Object, new: Object) -> None:
         if meta.nested(old, "spec", "taints") != meta.nested(new, "spec", "taints"):
-            for pod in self.pods.by_index(pods.BY_NODE, meta.name_of(new)):
-                self.enqueue(pod)
+            self._node_seen(new)
+
+    def _node_seen(self, node: Object) -> None:
+        for pod in self.pods.by_index(pods.BY_NODE, meta.name_of(node)):
+            self.enqueue(pod)

@@ -255,7 +255,7 @@ TAINT = {"key": "k", "value": "v", "effect": "NoExecute", "timeAdded": "2023-11-
     ],
 )
 def test_eviction_time(tolerations: list[Obj], expected: float | None) -> None:
-    assert taint_eviction.evict_at(pod("p", spec={"tolerations": tolerations}), [TAINT], NOW) == expected
+    assert taint_eviction.evict_at(tolerations, [TAINT], NOW) == expected
 
 
 def test_pod_gc_picks() -> None:
