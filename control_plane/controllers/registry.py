@@ -13,6 +13,7 @@ from control_plane.controllers.controller import Controller
 from control_plane.controllers.cronjob import CronJobController
 from control_plane.controllers.daemonset import DaemonSetController
 from control_plane.controllers.deployment import DeploymentController
+from control_plane.controllers.device_taint_eviction import DeviceTaintEvictionController
 from control_plane.controllers.disruption import DisruptionController
 from control_plane.controllers.endpoints import EndpointsController
 from control_plane.controllers.endpointslice import EndpointSliceController
@@ -26,6 +27,7 @@ from control_plane.controllers.pod_gc import PodGarbageCollector
 from control_plane.controllers.podautoscaler import HorizontalPodAutoscalerController
 from control_plane.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from control_plane.controllers.resource_quota import ResourceQuotaController
+from control_plane.controllers.resourceclaim import ResourceClaimController
 from control_plane.controllers.root_ca import RootCAPublisher
 from control_plane.controllers.service_cidr import ServiceCIDRController
 from control_plane.controllers.serviceaccount import ServiceAccountController
@@ -72,6 +74,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     PersistentVolumeBinder,
     PersistentVolumeExpander,
     EphemeralVolumeController,
+    ResourceClaimController,
+    DeviceTaintEvictionController,
     ClaimProtectionController,
     VolumeProtectionController,
     VolumeAttributesClassProtectionController,
