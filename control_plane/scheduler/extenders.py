@@ -3,6 +3,7 @@ them (KEP-1819, kube-scheduler/extender/v1).
 
     filter       Pod + Nodes or NodeNames     -> which of them do, and why the others do not
     prioritize   Pod + Nodes or NodeNames     -> a score from 0 to 10 for each, times the extender's weight
+    preempt      Pod + victims by node        -> the victims it agrees with, of some of the nodes
     bind         PodName, PodNamespace, PodUID, Node
 
 They are asked before the cycle that decides: that cycle then sees the cluster as it is by then, and takes only
@@ -26,6 +27,7 @@ from control_plane.client.types import Obj
 from control_plane.scheduler.framework.interface import MAX_NODE_SCORE
 from control_plane.scheduler.framework.node_info import NodeInfo
 from control_plane.scheduler.framework.pod_info import PodInfo
+from control_plane.scheduler.preemption import Candidate
 from store.component import logs
 
 MAX_PRIORITY = 10
@@ -59,6 +61,7 @@ class ExtenderConfig:
     filter_verb: str = ""
     prioritize_verb: str = ""
     bind_verb: str = ""
+    preempt_verb: str = ""
     weight: int = 1
     timeout_s: float = DEFAULT_TIMEOUT_S
     node_cache_capable: bool = False
@@ -74,8 +77,6 @@ def parse(document: Obj, duration_s: Any) -> ExtenderConfig:
         raise ValueError(f"extenders: unknown field {unknown[0]!r}")
     if not document.get("urlPrefix"):
         raise ValueError("extenders: urlPrefix is needed")
-    if document.get("preemptVerb"):
-        raise ValueError("extenders: preemptVerb is not supported yet")
     weight = int(document.get("weight") or 0)
     if document.get("prioritizeVerb") and weight <= 0:
         raise ValueError("extenders: weight of an extender that prioritizes must be positive")
@@ -86,6 +87,7 @@ def parse(document: Obj, duration_s: Any) -> ExtenderConfig:
         filter_verb=document.get("filterVerb") or "",
         prioritize_verb=document.get("prioritizeVerb") or "",
         bind_verb=document.get("bindVerb") or "",
+        preempt_verb=document.get("preemptVerb") or "",
         weight=weight or 1,
         timeout_s=duration_s(timeout) if timeout else DEFAULT_TIMEOUT_S,
         node_cache_capable=bool(document.get("nodeCacheCapable")),
@@ -144,6 +146,24 @@ class Extender:
             for each in map(_lower, answer.get("items") or ())
         }
 
+    async def preempt(self, pod: PodInfo, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those that it lets stand, with the victims that it names. Raises ExtenderError."""
+        answer = await self._ask(self.config.preempt_verb, self._victims(pod, candidates))
+        named: Mapping[str, Obj] = answer.get("nodenametometavictims") or {}
+        asked = {each.node_name: each for each in candidates}
+        found: list[Candidate] = []
+        for node_name, fields in named.items():
+            said = _lower(fields or {})
+            uids = {_lower(each).get("uid") for each in said.get("pods") or ()}
+            proposed = asked[node_name].victims if node_name in asked else ()
+            victims = [victim for victim in proposed if victim.uid in uids]
+            if len(victims) < len(uids) or not victims:
+                if self.config.ignorable and not uids:
+                    continue
+                raise ExtenderError(f"{self.config.url}: victims on node {node_name!r} that are none")
+            found.append(Candidate(node_name, tuple(victims), int(said.get("numpdbviolations") or 0)))
+        return found
+
     async def bind(self, pod: PodInfo, node_name: str) -> None:
         """Raises ExtenderError."""
         body = {"PodName": pod.name, "PodNamespace": pod.namespace, "PodUID": pod.uid, "Node": node_name}
@@ -161,6 +181,21 @@ class Extender:
             return {"Pod": pod.pod, "Nodes": None, "NodeNames": [node.name for node in nodes]}
         items = [node.node for node in nodes]
         return {"Pod": pod.pod, "Nodes": {"metadata": {}, "items": items}, "NodeNames": None}
+
+    def _victims(self, pod: PodInfo, candidates: Sequence[Candidate]) -> Obj:
+        whole = not self.config.node_cache_capable
+        by_node = {
+            each.node_name: {
+                "Pods": [victim.pod if whole else {"UID": victim.uid} for victim in each.victims],
+                "NumPDBViolations": each.violations,
+            }
+            for each in candidates
+        }
+        return {
+            "Pod": pod.pod,
+            "NodeNameToVictims": by_node if whole else None,
+            "NodeNameToMetaVictims": None if whole else by_node,
+        }
 
     async def _ask(self, verb: str, body: Obj) -> Obj:
         where = f"{self.config.url}/{verb.lstrip('/')}"
@@ -220,6 +255,23 @@ class Extenders:
             for name, score in answer.items():
                 advice.scores[name] = advice.scores.get(name, 0) + score
         return advice
+
+    async def review(self, pod: PodInfo, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """What all that have a say in preemption leave of it, one after the other. Raises ExtenderError."""
+        left = list(candidates)
+        for extender in self.reviewers(pod):
+            if not left:
+                break
+            try:
+                left = await extender.preempt(pod, left)
+            except ExtenderError as error:
+                if not extender.config.ignorable:
+                    raise
+                log.warning("extender skipped", error=str(error))
+        return left
+
+    def reviewers(self, pod: PodInfo) -> list[Extender]:
+        return [each for each in self.interested(pod) if each.config.preempt_verb]
 
     def binder(self, pod: PodInfo) -> Extender | None:
         return next((each for each in self.interested(pod) if each.config.bind_verb), None)

@@ -22,9 +22,10 @@ from control_plane.client.types import Obj
 from control_plane.scheduler import metrics as names
 from control_plane.scheduler import slim
 from control_plane.scheduler.cache import Cache
-from control_plane.scheduler.cycle import EXTENDERS, Placement, PluginError, Scheduling
+from control_plane.scheduler.cycle import Placement, PluginError, Scheduling
 from control_plane.scheduler.deadlines import Deadlines
 from control_plane.scheduler.dynamic_resources.state import Devices, InformedDevices
+from control_plane.scheduler.extended import Consultation, Reviewed
 from control_plane.scheduler.extenders import ExtenderError, Extenders
 from control_plane.scheduler.framework.annotations import group_of
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
@@ -32,10 +33,11 @@ from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
 from control_plane.scheduler.framework.interface import CycleState, Nodes, Workloads
 from control_plane.scheduler.framework.pod_info import PodInfo, pod_info
 from control_plane.scheduler.framework.profile import Profile
-from control_plane.scheduler.framework.status import Status, error, unresolvable, unschedulable
+from control_plane.scheduler.framework.status import Status, error
 from control_plane.scheduler.handlers import Handlers
 from control_plane.scheduler.metrics import Metrics
 from control_plane.scheduler.nominator import Nominator
+from control_plane.scheduler.plugins.default_preemption import REVIEWED
 from control_plane.scheduler.queue import ACTIVE, BACKOFF, GATED, UNSCHEDULABLE, QueuedPod, SchedulingQueue
 from control_plane.scheduler.reporting import Reporter
 from control_plane.scheduler.volumes.storage import InformedStorage, Storage
@@ -226,26 +228,19 @@ class Scheduler:
     # ---- one pod
 
     async def _schedule_extended(self, queued: QueuedPod) -> asyncio.Task[None] | None:
-        """With extenders asked first about the nodes that would do."""
-        pod, profile = queued.pod, self.profile_of(queued.pod)
+        """With extenders asked first."""
+        profile = self.profile_of(queued.pod)
         try:
-            names = self._algorithm.feasible(profile, pod)
-            nodes = {name: node for name in names if (node := self.cache.get(name)) is not None}
-            advice = await self._extenders.advise(pod, nodes)
-        except FitError:
-            return self.schedule_one(queued)
+            consulted = await Consultation(self.cache, self._algorithm, self._extenders).about(
+                profile, queued.pod
+            )
         except Exception as failure:
             self._broken(profile, queued, failure)
             return None
-        if not advice.names:
-            diagnosis = Diagnosis()
-            for name, reason in advice.failed.items():
-                diagnosis.add(name, unschedulable(reason).by(EXTENDERS))
-            for name, reason in advice.unresolvable.items():
-                diagnosis.add(name, unresolvable(reason).by(EXTENDERS))
-            self._no_fit(profile, queued, FitError(len(nodes), diagnosis))
+        if consulted.refusal is not None:
+            self._no_fit(profile, queued, consulted.refusal, consulted.reviewed)
             return None
-        return self.schedule_one(queued, frozenset(advice.names), advice.scores)
+        return self.schedule_one(queued, consulted.among, consulted.scores)
 
     def schedule_one(
         self,
@@ -356,20 +351,24 @@ class Scheduler:
 
     # ---- what went wrong
 
-    def _no_fit(self, profile: Profile, queued: QueuedPod, failure: FitError) -> None:
+    def _no_fit(
+        self, profile: Profile, queued: QueuedPod, failure: FitError, reviewed: Reviewed | None = None
+    ) -> None:
         diagnosis = failure.diagnosis
         nominated: str | None = ""
         if profile.post_filters and failure.all_nodes:
-            result, status = self._post_filter(profile, queued.pod, diagnosis)
+            result, status = self._post_filter(profile, queued.pod, diagnosis, reviewed)
             diagnosis.post_filter_message = status.message if status else ""
             nominated = result
         self._unschedulable(profile, queued, str(failure), diagnosis, nominated)
 
     def _post_filter(
-        self, profile: Profile, pod: PodInfo, diagnosis: Diagnosis
+        self, profile: Profile, pod: PodInfo, diagnosis: Diagnosis, reviewed: Reviewed | None
     ) -> tuple[str | None, Status | None]:
         """The node it was promised; "" when none; None when a former promise stands."""
         state = self._algorithm.state_for(profile, pod)
+        if reviewed is not None:
+            state[REVIEWED] = reviewed
         result, status = profile.run_post_filters(state, pod, diagnosis.statuses)
         if result is not None:
             self.nominator.nominate(pod, result.nominated_node)

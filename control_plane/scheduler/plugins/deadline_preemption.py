@@ -14,10 +14,11 @@ from collections.abc import Mapping
 
 from control_plane.api import meta
 from control_plane.scheduler.framework.annotations import DEADLINE_POLICY, deadline_s, said
-from control_plane.scheduler.framework.interface import CycleState, PostFilterResult
+from control_plane.scheduler.framework.interface import CycleState
 from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.status import Code, Status
 from control_plane.scheduler.plugins.default_preemption import DefaultPreemption
+from control_plane.scheduler.preemption import Candidate
 
 PREEMPT = "preempt"
 URGENT_FRACTION = 0.5  # of the time between creation and deadline
@@ -26,14 +27,17 @@ URGENT_FRACTION = 0.5  # of the time between creation and deadline
 class DeadlinePreemption(DefaultPreemption):
     name = "DeadlinePreemption"
 
-    def post_filter(
+    def candidates(
         self, state: CycleState, pod: PodInfo, statuses: Mapping[str, Status]
-    ) -> tuple[PostFilterResult | None, Status]:
+    ) -> tuple[list[Candidate], Status]:
         if not is_urgent(pod, self.handle.clock.wall()):
-            return None, Status(Code.UNSCHEDULABLE)
+            return [], Status(Code.UNSCHEDULABLE)
+        return super().candidates(state, pod, statuses)
+
+    def _claims(self, pod: PodInfo) -> PodInfo:
         urgent = pod.on("")
         urgent.priority = pod.priority + 1
-        return super().post_filter(state, urgent, statuses)
+        return urgent
 
     def _may_go(self, victim: PodInfo) -> bool:
         return deadline_s(victim.pod) is None

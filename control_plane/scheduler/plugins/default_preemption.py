@@ -14,10 +14,13 @@ from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
 from control_plane.scheduler.framework.interface import CycleState, Handle, PostFilterPlugin, PostFilterResult
 from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.status import Code, Status, unresolvable, unschedulable
+from control_plane.scheduler.preemption import Candidate
 
 NOT_HELPFUL = unresolvable("Preemption is not helpful for scheduling")
 NEVER = "not eligible due to preemptionPolicy=Never."
 WAITING = "not eligible due to a terminating pod on the nominated node."
+NONE_LEFT = unschedulable("preemption: no candidate node for preemption")
+REVIEWED = "reviewed candidates"  # in the state: by plugin, those that extenders have left
 MIN_CANDIDATES_PERCENTAGE = 10
 MIN_CANDIDATES = 100
 
@@ -33,18 +36,39 @@ class DefaultPreemption(PostFilterPlugin):
     def post_filter(
         self, state: CycleState, pod: PodInfo, statuses: Mapping[str, Status]
     ) -> tuple[PostFilterResult | None, Status]:
-        if why := self._ineligible(pod, statuses):
-            return None, unschedulable(f"preemption: {why}")
-        found, failed = self._candidates(state, pod, statuses)
+        reviewed: list[Candidate] | None = state.get(REVIEWED, {}).get(self.name)
+        if reviewed is None:
+            found, status = self.candidates(state, pod, statuses)
+        else:
+            found, status = [each for each in reviewed if self._is_true(each)], NONE_LEFT
         if not found:
-            error = FitError(len(self.handle.nodes.all()), Diagnosis(statuses=failed))
-            return None, unschedulable(f"preemption: {error}")
+            return None, status
         chosen = preemption.best(found)
         self.handle.preempt(pod, chosen.node_name, chosen.victims)
         for other in self.handle.nominator.on(chosen.node_name):
-            if other.priority < pod.priority:
+            if other.priority < self._claims(pod).priority:
                 self.handle.nominator.forget(other.uid)
         return PostFilterResult(chosen.node_name), Status(Code.SUCCESS)
+
+    def candidates(
+        self, state: CycleState, pod: PodInfo, statuses: Mapping[str, Status]
+    ) -> tuple[list[Candidate], Status]:
+        """What could be done, or why nothing can."""
+        pod = self._claims(pod)
+        if why := self._ineligible(pod, statuses):
+            return [], unschedulable(f"preemption: {why}")
+        found, failed = self._candidates(state, pod, statuses)
+        error = FitError(len(self.handle.nodes.all()), Diagnosis(statuses=failed))
+        return found, Status(Code.SUCCESS) if found else unschedulable(f"preemption: {error}")
+
+    def _is_true(self, reviewed: Candidate) -> bool:
+        """Its victims are still there: reviewing takes time."""
+        node = self.handle.nodes.get(reviewed.node_name)
+        return node is not None and all(victim.uid in node.pods for victim in reviewed.victims)
+
+    def _claims(self, pod: PodInfo) -> PodInfo:
+        """The pod with the priority at which it takes others' places."""
+        return pod
 
     def _may_go(self, victim: PodInfo) -> bool:
         return True
@@ -66,7 +90,7 @@ class DefaultPreemption(PostFilterPlugin):
 
     def _candidates(
         self, state: CycleState, pod: PodInfo, statuses: Mapping[str, Status]
-    ) -> tuple[list[preemption.Candidate], dict[str, Status]]:
+    ) -> tuple[list[Candidate], dict[str, Status]]:
         nodes = self.handle.nodes.all()
         failed: dict[str, Status] = {}
         potential = []
@@ -79,7 +103,7 @@ class DefaultPreemption(PostFilterPlugin):
         wanted = min(max(len(potential) * self._percentage // 100, self._absolute), len(potential))
         start = int(self.handle.random() * len(potential))
         profile = self.handle.profile_of(pod)
-        found: list[preemption.Candidate] = []
+        found: list[Candidate] = []
         for node in [*potential[start:], *potential[:start]]:
             promised = [
                 p

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from certs import tls
 from certs.ca import CertificateAuthority
+from control_plane.client.gvr import PODS
 from control_plane.client.types import Obj
 from control_plane.scheduler import config
 from control_plane.scheduler.config import ConfigError, ProfileConfig
@@ -144,6 +145,58 @@ async def test_one_that_fails(ignorable: bool) -> None:
             assert made.node_of("p") == ""
 
 
+def low(name: str, on: str, **fields: Any) -> Obj:
+    return pod(name, on=on, cpu="4", **fields)
+
+
+def named(body: Obj, *nodes: str) -> Obj:
+    """Of the candidates that it was asked about, those on these nodes."""
+    victims = body["NodeNameToVictims"] or body["NodeNameToMetaVictims"]
+    pods = {
+        name: [each.get("UID") or each["metadata"]["uid"] for each in victims[name]["Pods"]] for name in nodes
+    }
+    return {
+        "NodeNameToMetaVictims": {name: {"Pods": [{"UID": u} for u in uids]} for name, uids in pods.items()}
+    }
+
+
+@pytest.mark.parametrize("node_cache_capable", [False, True])
+async def test_it_has_a_say_in_preemption(node_cache_capable: bool) -> None:
+    server = Server({"preempt": lambda body: named(body, "n3")})
+    fields = {"preemptVerb": "preempt", "nodeCacheCapable": node_cache_capable}
+    async with server.running(), cluster(server, **fields) as made:
+        made.add(low("a", "n1", priority=0), low("b", "n2", priority=1), low("c", "n3", priority=2))
+        made.add(pod("vip", cpu="4", priority=10))
+        await until(lambda: made.pod("c")["metadata"].get("deletionTimestamp"))
+        assert made.pod("vip")["status"]["nominatedNodeName"] == "n3", "n1 would be better, but is not left"
+        assert not any(made.pod(name)["metadata"].get("deletionTimestamp") for name in ("a", "b"))
+        ((_, asked),) = server.asked
+        assert (asked["NodeNameToVictims"] is None) is node_cache_capable
+        assert asked["Pod"]["metadata"]["name"] == "vip"
+
+
+@pytest.mark.parametrize(
+    ("answer", "ignorable", "said"),
+    [
+        pytest.param({}, False, "no candidate node for preemption", id="nobody may go"),
+        pytest.param(
+            {"n1": {"Pods": []}}, False, "victims on node 'n1' that are none", id="a node without victims"
+        ),
+        pytest.param(
+            {"n1": {"Pods": []}}, True, "no candidate node for preemption", id="... of one that is ignorable"
+        ),
+        pytest.param({"n9": {"Pods": [{"UID": "x"}]}}, False, "that are none", id="another node"),
+    ],
+)
+async def test_what_it_says_of_preemption(answer: Obj, ignorable: bool, said: str) -> None:
+    server = Server({"preempt": lambda _: {"NodeNameToMetaVictims": answer}})
+    fields = {"preemptVerb": "preempt", "ignorable": ignorable}
+    async with server.running(), cluster(server, **fields) as made:
+        made.add(*(low(f"low-{name}", name) for name in ("n1", "n2", "n3")), pod("vip", cpu="4", priority=10))
+        await until(lambda: said in str(made.condition("vip")["message"]))
+        assert not any(each["metadata"].get("deletionTimestamp") for each in made.api.list(PODS))
+
+
 async def test_it_binds() -> None:
     server = Server({"bind": lambda _: {"Error": ""}})
     async with server.running(), cluster(server, bindVerb="bind") as made:
@@ -187,7 +240,6 @@ async def test_over_tls(tmp_path: Path) -> None:
         pytest.param({}, "urlPrefix is needed", id="no address"),
         pytest.param({"urlPrefix": "x", "colour": 1}, "unknown field 'colour'", id="unknown field"),
         pytest.param({"urlPrefix": "x", "prioritizeVerb": "p"}, "weight .* must be positive", id="no weight"),
-        pytest.param({"urlPrefix": "x", "preemptVerb": "p"}, "not supported yet", id="preempt"),
         pytest.param({"urlPrefix": "x", "httpTimeout": "soon"}, "not a duration", id="timeout"),
     ],
 )
