@@ -1,5 +1,4 @@
-"""Server-side apply over HTTP: what `application/apply-patch+yaml` asks for, and who manages which fields
-after any write.
+"""Server-side apply over HTTP: what `application/apply-patch+yaml` asks for.
 
 An apply to a name that does not exist creates the object, for which its author must be allowed to create.
 """
@@ -20,15 +19,8 @@ from control_plane.apiserver.handlers.create import create_object
 from control_plane.apiserver.handlers.options import WriteOptions
 from control_plane.apiserver.patch import apply as server_side
 from control_plane.apiserver.patch.apply.fields import NOTHING, Paths
-from control_plane.apiserver.patch.dispatch import APPLY_YAML
-
-MAX_MANAGER_CHARS = 128
 
 Object = dict[str, Any]
-
-
-def is_apply(ctx: Context) -> bool:
-    return ctx.request.method == "PATCH" and ctx.request.content_type() == APPLY_YAML
 
 
 def applied(ctx: Context, patch_body: bytes, live: Object | None, options: WriteOptions) -> Object:
@@ -68,18 +60,6 @@ def is_absent(ctx: Context, error: StatusError) -> bool:
     details = error.details or {}
     same = (details.get("kind"), details.get("name")) == (ctx.resource.resource, ctx.info.name)
     return errors.is_not_found(error) and same and not ctx.info.subresource
-
-
-def record(ctx: Context, new: Object, old: Object, options: WriteOptions) -> None:
-    """Bring the managedFields of `new` up to date after a write that was no apply. Both are as they are
-    stored."""
-    if is_apply(ctx):
-        return
-    manager = options.field_manager or _from_user_agent(ctx)
-    now = meta.rfc3339(ctx.core.clock())
-    node = patch_schema.node_of(ctx.stored_resource)
-    tracked = server_side.track(old, new, node, manager, now, ctx.info.subresource)
-    new["metadata"] = tracked["metadata"]
 
 
 def _read(ctx: Context, patch_body: bytes) -> Object:
@@ -125,10 +105,3 @@ async def _check_may_create(ctx: Context) -> None:
     decision, reason = await ctx.core.authorizer.authorize(asked)
     if decision is not Decision.ALLOW:
         raise forbidden_error(asked, reason)
-
-
-def _from_user_agent(ctx: Context) -> str:
-    """`kubectl/v1.33.0 (linux/amd64) …` manages as `kubectl`."""
-    agent = str(ctx.request.headers.get("User-Agent", ""))
-    name = agent.partition("/")[0][:MAX_MANAGER_CHARS]
-    return "".join(each for each in name if each.isprintable()) or "unknown"

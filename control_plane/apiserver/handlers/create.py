@@ -9,7 +9,7 @@ from control_plane.api import errors
 from control_plane.apiserver import conversion, hooks, rules
 from control_plane.apiserver.admission.interface import Operation
 from control_plane.apiserver.core import Context
-from control_plane.apiserver.handlers import body, lifecycle, respond, write
+from control_plane.apiserver.handlers import body, lifecycle, managers, respond, write
 from control_plane.apiserver.handlers.options import WriteOptions, write_options
 from control_plane.apiserver.messages import Response
 from control_plane.apiserver.storage.objects import AlsoFailed, Changed
@@ -36,6 +36,7 @@ async def create_object(ctx: Context, obj: Object, options: WriteOptions) -> Obj
     rules.default(ctx.resource, obj)
     obj = write.to_storage_version(ctx, obj)
     metadata = obj["metadata"]
+    managers.record_create(ctx, obj, options)
     request = write.admission_request(
         ctx, Operation.CREATE, obj, None, options.dry_run, _options_object(options), metadata.get("name", "")
     )

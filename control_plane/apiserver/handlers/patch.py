@@ -17,6 +17,7 @@ from control_plane.apiserver import conversion, patch_schema, rules
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import apply as server_side
 from control_plane.apiserver.handlers import body, respond, update, write
+from control_plane.apiserver.handlers.managers import is_apply
 from control_plane.apiserver.handlers.options import STRICT, WriteOptions, write_options
 from control_plane.apiserver.handlers.update import Prepare
 from control_plane.apiserver.messages import Response
@@ -33,7 +34,7 @@ async def patch(ctx: Context) -> Response:
     try:
         outcome = await apply(ctx, patch_body, options)
     except StatusError as error:
-        if not (server_side.is_apply(ctx) and server_side.is_absent(ctx, error)):
+        if not (is_apply(ctx) and server_side.is_absent(ctx, error)):
             raise
         return respond.stored_object(ctx, await server_side.create(ctx, patch_body, options), 201)
     return respond.stored_object(ctx, outcome.object)
@@ -53,7 +54,7 @@ def patched(ctx: Context, patch_body: bytes, stored: Object, options: WriteOptio
     """The patched object, in the storage version. Raises StatusError."""
     resource = ctx.resource
     served = conversion.to_version(stored, resource)
-    if server_side.is_apply(ctx):
+    if is_apply(ctx):
         result = server_side.applied(ctx, patch_body, served, options)
         body.fill_kind(result, resource.gvk)
         result = body.checked(ctx, result, resource.gvk, options.field_validation, [])

@@ -15,8 +15,7 @@ from control_plane.api.errors import StatusError
 from control_plane.apiserver import hooks, rules
 from control_plane.apiserver.admission.interface import Operation
 from control_plane.apiserver.core import Context
-from control_plane.apiserver.handlers import apply as server_side
-from control_plane.apiserver.handlers import body, lifecycle, respond, write
+from control_plane.apiserver.handlers import body, lifecycle, managers, respond, write
 from control_plane.apiserver.handlers.create import create_object
 from control_plane.apiserver.handlers.options import WriteOptions, write_options
 from control_plane.apiserver.messages import Response
@@ -78,7 +77,7 @@ async def plan(
     await ctx.core.admission.mutate(request)
     lifecycle.carry_over(new, old)
     rules.prepare_for_update(ctx, new, old)
-    server_side.record(ctx, new, old, options)
+    managers.record(ctx, new, old, options)
     rules.check(ctx, rules.validate_update(ctx, new, old), ctx.info.name)
     for warning in rules.warnings(ctx, new, old):
         ctx.warn(warning)

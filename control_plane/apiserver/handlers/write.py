@@ -96,6 +96,7 @@ def admission_request(
         dry_run=dry_run,
         options=options or {},
         warnings=ctx.warnings,
+        annotations=ctx.request.audit_annotations,
     )
 
 

@@ -71,6 +71,22 @@ def test_conflicts_and_force(client: Client) -> None:
     assert managers(forced.body) == [("bob", "Apply")]
 
 
+def test_every_write_is_tracked_from_creation_on(api: Harness, client: Client) -> None:
+    agent = {"User-Agent": "maker/v1.2 (linux/amd64)"}
+    made = api.create(client.path.removesuffix("/c"), config_map(a="1", b="2"), headers=agent)
+    assert managers(made) == [("maker", "Update")]
+    client.merge({"data": {"b": "3"}})
+    assert [e["fieldsV1"] for e in client.get()["metadata"]["managedFields"]] == [
+        {"f:data": {".": {}, "f:a": {}}},
+        {"f:data": {"f:b": {}}},
+    ]
+    refused = client.apply("ann", config_map(a="2"))
+    assert refused.body["message"].endswith('conflict with "maker" using v1: .data.a')
+    client.merge({"metadata": {"managedFields": [{}]}})
+    client.merge({"data": {"c": "4"}})
+    assert "managedFields" not in client.get()["metadata"]
+
+
 def test_other_writers_are_tracked_once_the_object_was_applied(client: Client) -> None:
     client.apply("ann", config_map(a="1"))
     client.merge({"data": {"a": "2", "b": "3"}})

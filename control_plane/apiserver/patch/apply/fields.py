@@ -82,7 +82,7 @@ def element_key(element: Any, node: Node) -> str:
     if not keys:
         missing = node.list_map_keys[0]
         raise MalformedPatch(f'associative list with keys has an element that omits key field "{missing}"')
-    return "k:" + json.dumps(keys, separators=(",", ":"), sort_keys=True)
+    return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def with_containers(paths: Iterable[Path]) -> set[Path]:

@@ -1,14 +1,12 @@
-"""Who manages which fields: server-side apply and the bookkeeping of all other writes.
+"""Who manages which fields: server-side apply. (`tracking` keeps the books of all other writes.)
 
 An applier owns exactly what its configuration says. Changing what another manager owns is a conflict unless
-forced, which takes it over; what an applier no longer mentions and nobody else owns is removed. A writer of
-any other kind comes to own what it changes. Objects that were never applied carry no bookkeeping: what they
-hold belongs, at the first apply, to `before-first-apply`.
+forced, which takes it over; what an applier no longer mentions and nobody else owns is removed. What an object
+without bookkeeping holds belongs, at its first apply, to `before-first-apply`.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,34 +16,19 @@ from control_plane.api.schema import Node
 from control_plane.apiserver.patch.apply import fields, last_applied
 from control_plane.apiserver.patch.apply.fields import NOTHING, Path, Paths
 from control_plane.apiserver.patch.apply.merge import merge, remove
+from control_plane.apiserver.patch.apply.tracking import APPLY, UNMANAGED_METADATA, UPDATE
 from control_plane.apiserver.patch.errors import MalformedPatch
 from control_plane.apiserver.patch.values import same
 
 Object = dict[str, Any]
 
-APPLY, UPDATE = "Apply", "Update"
 BEFORE_FIRST_APPLY = "before-first-apply"
-MAX_UPDATE_MANAGERS = 10  # kube-apiserver's limit; the oldest are merged into one
-ANCIENT = "ancient-changes"
 
 UNMANAGED: Paths = frozenset(
     {
         ("f:apiVersion",),
         ("f:kind",),
-        *(
-            ("f:metadata", "f:" + name)
-            for name in (
-                "name",
-                "namespace",
-                "creationTimestamp",
-                "selfLink",
-                "uid",
-                "clusterName",
-                "generation",
-                "managedFields",
-                "resourceVersion",
-            )
-        ),
+        *(("f:metadata", "f:" + name) for name in UNMANAGED_METADATA),
     }
 )
 
@@ -150,45 +133,6 @@ def _apply(
     return _with_managers(last_applied.keep(pruned, config, manager.name), managers)
 
 
-def track(
-    live: Object,
-    new: Object,
-    node: Node | None,
-    manager_name: str,
-    now: str,
-    subresource: str = "",
-) -> Object:
-    """The new object with its managedFields brought up to date after any write but apply.
-
-    Nothing is tracked until the object has been applied once. A client that sends managedFields of its own
-    (an empty list resets them) has the last word.
-    """
-    if not meta.metadata(live).get("managedFields"):
-        return _without_managers(new)
-    sent = meta.metadata(new).get("managedFields")
-    if sent == [] or sent == [{}]:
-        return _without_managers(new)
-    manager = Manager(manager_name, UPDATE, new.get("apiVersion", ""), subresource)
-    managers = Managers.of(new if sent else live)
-    # A list that breaks its own rules is for validation to refuse, not for bookkeeping.
-    with contextlib.suppress(MalformedPatch, RecursionError):
-        _record(managers, manager, live, new, node, now)
-    return _with_managers(new, managers)
-
-
-def _record(
-    managers: Managers, manager: Manager, live: Object, new: Object, node: Node | None, now: str
-) -> None:
-    changed = _changed(live, new, node)
-    if changed:
-        for other in managers.others(manager):
-            managers.give_up(other, changed)
-        before = managers.owned.get(manager, Owned(NOTHING)).paths
-        managers.take(manager, before | changed, now)
-        _limit(managers, now)
-    _forget_missing(managers, new, node)
-
-
 def _remember_before(managers: Managers, live: Object, node: Node | None, now: str) -> None:
     paths = frozenset(fields.flatten(_unmanaged(live), node)) - UNMANAGED
     managers.owned[Manager(BEFORE_FIRST_APPLY, UPDATE, live.get("apiVersion", ""))] = Owned(paths, now)
@@ -225,22 +169,9 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _forget_missing(managers: Managers, obj: Object, node: Node | None) -> None:
     """Nobody owns what is not there."""
-    there = frozenset(fields.flatten(_unmanaged(obj), node))
+    there = fields.with_containers(fields.flatten(_unmanaged(obj), node))
     for manager, owned in managers.owned.items():
         managers.owned[manager] = replace(owned, paths=owned.paths & there)
-
-
-def _limit(managers: Managers, now: str) -> None:
-    """Too many writers: the oldest become one nameless manager."""
-    updates = [m for m, owned in managers.owned.items() if m.operation == UPDATE and owned.paths]
-    if len(updates) <= MAX_UPDATE_MANAGERS:
-        return
-    updates.sort(key=lambda m: managers.owned[m].time)
-    oldest = updates[: len(updates) - MAX_UPDATE_MANAGERS + 1]
-    paths = NOTHING.union(*(managers.owned.pop(m).paths for m in oldest))
-    merged = Manager(ANCIENT, UPDATE, oldest[-1].api_version)
-    known = managers.owned.get(merged, Owned(NOTHING)).paths
-    managers.take(merged, known | paths, now)
 
 
 def _conflict_error(conflicts: Mapping[Manager, Paths]) -> errors.StatusError:
@@ -287,10 +218,6 @@ def _with_managers(obj: Object, managers: Managers) -> Object:
     return (
         {**obj, "metadata": {**meta.metadata(obj), "managedFields": entries}} if entries else _unmanaged(obj)
     )
-
-
-def _without_managers(obj: Object) -> Object:
-    return _unmanaged(obj) if "managedFields" in meta.metadata(obj) else obj
 
 
 def _unmanaged(obj: Object) -> Object:

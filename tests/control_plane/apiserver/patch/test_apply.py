@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from control_plane.api.errors import StatusError
 from control_plane.api.schema import Node, lookup
-from control_plane.apiserver.patch.apply import apply, track
+from control_plane.apiserver.patch.apply import apply
 from control_plane.apiserver.patch.apply.fields import flatten, from_fields_v1, show, to_fields_v1
-from control_plane.apiserver.patch.apply.manager import MAX_UPDATE_MANAGERS
 
 Object = dict[str, Any]
 T1, T2, T3 = "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "2024-01-03T00:00:00Z"
@@ -263,63 +262,6 @@ def test_custom_resources_without_a_schema() -> None:
     made = apply(live, {"apiVersion": "x/v1", "kind": "X", "spec": {"b": 2}}, None, "bob", False, T2)
     assert made["spec"] == {"a": 1, "l": [1], "b": 2}
     assert owners(made) == {"ann": {".spec.a", ".spec.l"}, "bob": {".spec.b"}}
-
-
-class TestTrack:
-    def applied(self) -> Object:
-        return ssa(None, config_map({"a": "1", "b": "2"}), CONFIG_MAP)
-
-    def write(self, live: Object, manager: str = "kubectl", now: str = T2, **data: str) -> Object:
-        return track(live, {**live, "data": {**live["data"], **data}}, CONFIG_MAP, manager, now)
-
-    def test_a_writer_owns_what_it_changes(self) -> None:
-        made = self.write(self.applied(), b="3", c="4")
-        assert owners(made) == {"ann": {".data.a"}, "kubectl": {".data.b", ".data.c"}}
-        assert [e["time"] for e in made["metadata"]["managedFields"]] == [T1, T2]
-        assert made["metadata"]["managedFields"][1]["operation"] == "Update"
-
-    def test_what_is_deleted_is_owned_by_nobody(self) -> None:
-        live = self.applied()
-        made = track(live, {**live, "data": {"a": "1"}}, CONFIG_MAP, "kubectl", T2)
-        assert owners(made) == {"ann": {".data.a"}}
-
-    def test_writing_the_same_owns_nothing(self) -> None:
-        live = self.applied()
-        assert self.write(live) == live
-
-    def test_a_conflict_names_the_version_of_a_writer(self) -> None:
-        made = self.write(self.applied(), b="3")
-        with pytest.raises(StatusError, match=r'conflict with "kubectl" using v1: \.data\.b'):
-            ssa(made, config_map({"a": "1", "b": "2"}), CONFIG_MAP)
-
-    def test_nothing_is_tracked_before_the_first_apply(self) -> None:
-        live = config_map({"a": "1"})
-        assert track(live, config_map({"a": "2"}), CONFIG_MAP, "kubectl", T1) == config_map({"a": "2"})
-
-    def test_an_empty_list_resets(self) -> None:
-        live = self.applied()
-        new = {**live, "metadata": {"name": "c", "managedFields": []}}
-        assert "managedFields" not in track(live, new, CONFIG_MAP, "kubectl", T2)["metadata"]
-
-    def test_a_list_without_keys_is_not_for_bookkeeping_to_refuse(self) -> None:
-        live = ssa(None, deployment({"name": "c"}), DEPLOYMENT)
-        new = {**live, "spec": {"template": {"spec": {"containers": [{"image": "x"}]}}}}
-        assert owners(track(live, new, DEPLOYMENT, "kubectl", T2)) == owners(live)
-
-    def test_the_subresource_is_a_manager_of_its_own(self) -> None:
-        live = self.applied()
-        made = track(live, {**live, "data": {"a": "9"}}, CONFIG_MAP, "x", T2, subresource="status")
-        assert made["metadata"]["managedFields"][-1]["subresource"] == "status"
-
-    def test_managers_are_bounded(self) -> None:
-        made = self.applied()
-        for index in range(MAX_UPDATE_MANAGERS + 5):
-            made = self.write(made, f"m{index}", f"2024-02-{index + 1:02}T00:00:00Z", **{f"k{index}": "x"})
-        names = [entry["manager"] for entry in made["metadata"]["managedFields"]]
-        assert len(names) <= MAX_UPDATE_MANAGERS + 1
-        assert "ancient-changes" in names
-        owned = set().union(*owners(made).values())
-        assert {f".data.k{index}" for index in range(MAX_UPDATE_MANAGERS + 5)} <= owned
 
 
 KEYS = st.sampled_from("abcd")
