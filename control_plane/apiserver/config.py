@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from control_plane.apiserver.audit import options as audit_options
+from control_plane.apiserver.audit.errors import BadOptions
+from control_plane.apiserver.audit.options import AuditOptions
 from control_plane.apiserver.authn.build import AuthenticationOptions
 from control_plane.apiserver.authn.front_proxy import FrontProxyHeaders
 from control_plane.apiserver.authn.oidc import OIDCOptions
@@ -53,6 +56,7 @@ class Config:
     proxy_client_key_file: Path | None = None
     authorization_webhook: WebhookOptions = field(default_factory=WebhookOptions)
     priority_and_fairness: bool = True
+    audit: AuditOptions = field(default_factory=AuditOptions)
 
 
 def parser() -> Parser:
@@ -128,6 +132,7 @@ def parser() -> Parser:
     )
     add("--proxy-client-cert-file", type=Path, help="client certificate for aggregated servers")
     add("--proxy-client-key-file", type=Path, help="its key")
+    audit_options.add_flags(flags)
     return flags
 
 
@@ -198,6 +203,10 @@ def config(args: argparse.Namespace) -> Config:
         raise FatalError(f"a range is not valid: {error}") from error
     if not networks:
         raise FatalError("--service-cluster-ip-range names no network")
+    try:
+        audit = audit_options.options(args)
+    except BadOptions as error:
+        raise FatalError(str(error)) from error
     return Config(
         store_endpoints=_words(args.etcd_servers),
         store_ca_file=args.etcd_cafile,
@@ -224,6 +233,7 @@ def config(args: argparse.Namespace) -> Config:
         max_writes=args.max_mutating_requests_inflight,
         shutdown_delay_s=args.shutdown_delay_duration,
         priority_and_fairness=args.enable_priority_and_fairness,
+        audit=audit,
         requestheader=_requestheader(args),
         egress_network_namespace=args.egress_network_namespace,
         proxy_client_cert_file=args.proxy_client_cert_file,

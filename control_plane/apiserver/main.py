@@ -45,13 +45,16 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         asyncio.create_task(server.aggregation.run()),
         *(asyncio.create_task(reloader.run()) for reloader in server.reloaders),
     ]
+    audit = [asyncio.create_task(server.audit.run())] if server.audit and server.audit.buffers else []
     try:
-        await lifecycle.until_stopped(*tasks)
+        await lifecycle.until_stopped(*tasks, *audit)
     finally:
         await _stop(server, http, settings)
-        for task in tasks:
+        for task in [*tasks, *audit]:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *audit, return_exceptions=True)
+        if server.audit is not None:
+            await server.audit.close()
         await server.core.kubelet.close()
         await server.core.proxy.close()
         await server.webhooks.close()

@@ -9,6 +9,7 @@ Nothing below this module turns an exception into an answer, and nothing above i
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
@@ -17,6 +18,8 @@ import orjson
 from control_plane.api import errors
 from control_plane.api.errors import StatusError
 from control_plane.apiserver import metrics
+from control_plane.apiserver.audit.auditor import Auditor
+from control_plane.apiserver.audit.event import Event
 from control_plane.apiserver.authn.impersonation import impersonate
 from control_plane.apiserver.authn.interface import Authenticator, Unauthenticated
 from control_plane.apiserver.authn.user import ANONYMOUS, UserInfo
@@ -43,6 +46,9 @@ REQUEST_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 10.0
 ALWAYS_ALLOWED = frozenset({"healthz", "livez", "readyz"})  # probes need no credentials
 GZIP_IN_THREAD_BYTES = 1024 * 1024
+AUDIT_ID = "Audit-ID"
+MAX_AUDIT_ID_CHARS = 64
+DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 
 PathHandler = Callable[[Request, RequestInfo, UserInfo], Awaitable[Response]]
 
@@ -59,15 +65,19 @@ class Pipeline:
         authorizer: Authorizer,
         paths: PathHandler,
         limits: Limiter,
+        auditor: Auditor | None = None,
     ) -> None:
         self._core = core
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._paths = paths
         self._limits = limits
+        self._auditor = auditor
 
     async def __call__(self, request: Request) -> Response:
         began = perf_counter()
+        request.audit_id = request.headers.get(AUDIT_ID, "")[:MAX_AUDIT_ID_CHARS] or new_audit_id()
+        request.answer_headers[AUDIT_ID] = request.audit_id
         info = RequestInfo(path=request.path, verb=request.method.lower())
         try:
             info = request_info(request.method, request.path, request.query)
@@ -90,13 +100,45 @@ class Pipeline:
         if request.path.partition("/")[2].partition("/")[0] in ALWAYS_ALLOWED:
             return await self._paths(request, info, UserInfo(ANONYMOUS))
         await self._filled()
-        user = await self._authenticate(request)
+        try:
+            user = await self._authenticate(request)
+        except StatusError as error:
+            answer = failure(error, request)
+            if self._auditor is not None:
+                self._auditor.unauthenticated(request, info, answer)
+            return answer
+        event = self._auditor.open(request, info, attributes_of(user, info)) if self._auditor else None
+        if event is None:
+            return await self._admitted(request, info, user, None)
+        return await self._audited(request, info, user, event)
+
+    async def _audited(self, request: Request, info: RequestInfo, user: UserInfo, event: Event) -> Response:
+        assert self._auditor is not None
+        try:
+            response = await self._admitted(request, info, user, event)
+        except ConnectionError:
+            self._auditor.closed_early(event)
+            raise
+        except Exception as error:
+            response = failure(error, request)
+        except BaseException:  # the client went away
+            self._auditor.closed_early(event)
+            raise
+        self._auditor.answered(event, request, response, info.is_long_running)
+        return response
+
+    async def _admitted(
+        self, request: Request, info: RequestInfo, user: UserInfo, event: Event | None
+    ) -> Response:
+        asking = user
         user = await impersonate(request, user, self._authorizer)
+        if event is not None and user is not asking:
+            event.impersonated(user)
         admitted = await self._limits.admit(request, info, user)
         if admitted is not None:
             request.on_end.append(admitted.release)
             request.begun = admitted.begun
-        await self._authorize(user, info)
+        await self._authorize(request, user, info)
         if info.is_long_running:
             return await self._handle(request, info, user)
         try:
@@ -128,9 +170,13 @@ class Pipeline:
             raise errors.unauthorized()
         return user
 
-    async def _authorize(self, user: UserInfo, info: RequestInfo) -> None:
+    async def _authorize(self, request: Request, user: UserInfo, info: RequestInfo) -> None:
         attributes = attributes_of(user, info)
         decision, reason = await self._authorizer.authorize(attributes)
+        if self._auditor is not None:
+            allowed = decision is Decision.ALLOW
+            request.audit_annotations[DECISION] = "allow" if allowed else "forbid"
+            request.audit_annotations[REASON] = reason
         if decision is not Decision.ALLOW:
             raise forbidden_error(attributes, reason)
 
@@ -152,6 +198,12 @@ class Pipeline:
             request.warnings.append(resource.custom_kind.deprecation)
         ctx = Context(self._core, request, info, user, resource, request.warnings)
         return await resource_handler(ctx)(ctx)
+
+
+def new_audit_id() -> str:
+    """A random UUID. It names, and guards nothing."""
+    digits = f"{random.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def attributes_of(user: UserInfo, info: RequestInfo) -> Attributes:

@@ -66,6 +66,10 @@ class ReviewClient:
                 break
         raise ReviewFailed(why)
 
+    async def post(self, body: bytes) -> int:
+        """The status of the answer, asked once. Raises aiohttp.ClientError, OSError, TimeoutError."""
+        return (await self._post(body))[0]
+
     async def _post(self, body: bytes) -> tuple[int, bytes]:
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self._config.ssl_context(), limit=MAX_CONNECTIONS)

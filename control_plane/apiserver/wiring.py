@@ -21,6 +21,9 @@ from control_plane.apiserver.admission.chain import AdmissionChain, UnknownPlugi
 from control_plane.apiserver.admission.plugin import Dependencies
 from control_plane.apiserver.admission.webhooks.client import WebhookClient
 from control_plane.apiserver.aggregator.parts import Aggregator, aggregator
+from control_plane.apiserver.audit.errors import AuditError
+from control_plane.apiserver.audit.options import Audit
+from control_plane.apiserver.audit.options import build as build_audit
 from control_plane.apiserver.authn import oidc_discovery
 from control_plane.apiserver.authn.build import Authentication, build_authenticator
 from control_plane.apiserver.authz.build import UnknownMode, build_authorizer
@@ -67,6 +70,7 @@ class Server:
     custom: CustomResources
     aggregation: Aggregator
     flow: FlowControl | None
+    audit: Audit | None
 
 
 def build(config: Config) -> Server:
@@ -128,7 +132,9 @@ def build(config: Config) -> Server:
     openapi = lru_cache(maxsize=1)(lambda: OpenAPI(aggregation.openapi))
     debug = {flowdebug.PREFIX: flow.dumps.serve} if flow else {}
     documents = Documents(discovery, openapi, live, ready, _issuer(authentication), debug)
-    pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits)
+    audit = _audit(config)
+    auditor = audit.auditor if audit is not None else None
+    pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits, auditor)
     tls_context = _tls_context(config)
     reloaders = [
         tls.Reloader(store_tls, config.store_cert_file, config.store_key_file),
@@ -150,7 +156,15 @@ def build(config: Config) -> Server:
         custom,
         aggregation,
         flow,
+        audit,
     )
+
+
+def _audit(config: Config) -> Audit | None:
+    try:
+        return build_audit(config.audit)
+    except (AuditError, OSError) as error:
+        raise FatalError(str(error)) from error
 
 
 def new_uid() -> str:

@@ -89,6 +89,7 @@ async def admit(ctx: Context, kind: str, options: Object) -> None:
         old_object=None,
         user=ctx.user,
         warnings=ctx.warnings,
+        annotations=ctx.request.audit_annotations,
     )
     await ctx.core.admission.mutate(request)
     await ctx.core.admission.validate(request)
