@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.agent import container_config, container_files, environment, references
+from node.agent import container_config, container_files, dynamic_resources, environment, references
 from node.agent.errors import ConfigError, VolumeError
 from node.agent.handlers import Target
 from node.agent.parts import Parts
@@ -56,6 +56,7 @@ class Starter:
     ) -> Problem | None:
         """None when the container runs (or has run) and its hook is done."""
         try:
+            self._prepare_devices(pod, spec)
             await self._pull(pod, spec)
             config = await self._config(pod, spec, action, sandbox)
             if old is not None and old.state is ContainerState.CREATED:
@@ -66,6 +67,12 @@ class Starter:
         except Failed as failed:
             return self._problem(spec["name"], failed, before)
         return None
+
+    def _prepare_devices(self, pod: Obj, spec: Obj) -> None:
+        if why := dynamic_resources.unprepared(pod):
+            reason = "FailedPrepareDynamicResources"
+            self._warn(pod, spec, reason, f"Failed to prepare dynamic resources: {why}")
+            raise Failed(reason, why)
 
     async def _pull(self, pod: Obj, spec: Obj) -> None:
         image = spec.get("image", "")
