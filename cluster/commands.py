@@ -259,8 +259,10 @@ def _net(args: Namespace) -> int:
 
 
 def _doctor(_: Namespace) -> int:
-    for line in network.doctor():
-        print(line)
+    from cluster import doctor
+
+    for finding in doctor.examine(Home.resolve()):
+        print(*finding.lines(), sep="\n")
     return 0
 
 

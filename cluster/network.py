@@ -24,7 +24,7 @@ API_PORT = 6443
 BACKLOG = 1024
 DIRECTORY = "network"
 LOOPBACK_FIRST, LOOPBACK_COUNT = 64, 64
-_HOW = {
+HOW = {
     Mode.ROOT: "network namespaces, as root",
     Mode.USER_NAMESPACE: "network namespaces, in a user namespace",
     Mode.NONE: "the host's loopback",
@@ -65,7 +65,7 @@ class ClusterNetwork:
         except (NetworkError, OSError) as error:
             raise ClusterError(f"cannot set up the cluster's network: {error}") from error
         door.listen(BACKLOG)
-        return cls(NetworkMode.NETNS, _HOW[allowed.mode], home, made, door)
+        return cls(NetworkMode.NETNS, HOW[allowed.mode], home, made, door)
 
     def node_flags(self, number: int) -> tuple[str, ...]:
         """How node `number` (from 1) joins."""
@@ -132,15 +132,3 @@ def run_inside(home: Home, command: list[str]) -> NoReturn:
         os.execvp(command[0], command)
     except OSError as error:
         raise ClusterError(f"cannot run {command[0]}: {error.strerror}") from error
-
-
-def doctor() -> list[str]:
-    """What this machine allows, a line each."""
-    allowed = fabric.capabilities()
-    lines = [f"pods' network: {_HOW[allowed.mode]}"]
-    lines += [f"  not better because: {reason}" for reason in allowed.reasons]
-    if not allowed.netns:
-        lines.append(
-            "  pods are told their address in POD_IP; they must bind it, and ports below 1024 are refused"
-        )
-    return lines

@@ -16,6 +16,11 @@ LEASE_FLAGS = (
     "--leader-elect-renew-deadline=2s",
     "--leader-elect-retry-period=500ms",
 )
+# Kubelet's default keeps a tenth of the disk free; that of a development machine is often fuller than that.
+EVICTION_HARD = (
+    "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%,"
+    "imagefs.available<1%,imagefs.inodesFree<1%,pid.available<100"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,7 @@ def _node(spec: ClusterSpec, home: Home, number: int, network: tuple[str, ...]) 
         f"--pod-cidr={pod_cidr(spec, number)}",
         f"--service-cidr={spec.service_cidr}",
         f"--port={spec.ports[name]}",
+        f"--eviction-hard={EVICTION_HARD}",
         f"--tls-cert-file={home.pki / name}.crt",
         f"--tls-private-key-file={home.pki / name}.key",
         f"--client-ca-file={home.pki}/ca.crt",

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from control_plane.client.gvr import GVR
 from control_plane.client.informer import InformerFactory
 from node.agent import machine
 from node.agent.downward import NodeFacts
+from node.agent.eviction.manager import EvictionManager, EvictionSettings
+from node.agent.eviction.ranking import check_admission
 from node.agent.handlers import Handlers
 from node.agent.manager import PodManager
-from node.agent.node_object import Health, Settings
+from node.agent.node_object import Health, Machine, Settings
 from node.agent.node_status import NodeStatus
 from node.agent.objects import ObjectCache
 from node.agent.parts import Parts
@@ -58,6 +60,8 @@ class Options:
     service_cidr: str = "10.96.0.0/16"
     proxy: bool = True
     manifests: Path | None = None  # the directory of static pods
+    eviction: EvictionSettings = field(default_factory=EvictionSettings)
+    images: Path | None = None  # where the runtime keeps them
     node_port_lock: Path | None = None  # whose holder serves NodePorts on the host; None: nobody does
 
 
@@ -78,15 +82,19 @@ class Agent:
         self._status = StatusManager(client, lambda pod: self._manager.object_of(pod))
         self._tokens = TokenCache(client, client.clock)
         self._objects = ObjectCache(client, self._object_changed)
-        self._measured = machine.measure(options.root)
+        self._measured = self._measure()
         self._volumes = VolumeManager(options.root, self._volume_services())
         self._parts = self._make_parts()
         self._manager = PodManager(self._parts, self._node, options.root / "pods")
         self._refresher = Refresher(self._volumes, self._manager.pods, client.clock)
         self._node_status = NodeStatus(
-            client, options.settings, lambda: machine.measure(options.root), self._health, self._events,
-            options.update_interval_s,
+            client, options.settings, self._measure, self._health, self._events, options.update_interval_s
+        )
+        self._eviction = EvictionManager(
+            options.eviction, self._parts, self._measure, self._manager.workers, options.root / "pods",
+            self._node_status.warn, self._node_status.changed,
         )  # fmt: skip
+        self._manager.check = lambda pod: check_admission(pod, self._eviction.conditions)
         self._local_volumes = LocalVolumes(
             options.root / local_path.DIRECTORY, self._local_volume, self._held_volumes, self._report_held,
             client.clock,
@@ -105,12 +113,14 @@ class Agent:
         if self._proxy is not None:
             await self._proxy.start()
         await self._manager.start()
+        self._eviction.look()
         if self._options.register:
             await self._node_status.register()
             self._node_status.warn("LimitedNetwork", getattr(self._network, "limits", ""))
         self._spawn(self._node_status.run())
         self._spawn(self._refresher.run())
         self._spawn(self._local_volumes.run())
+        self._spawn(self._eviction.run())
         await asyncio.gather(
             self._services.wait_synced(), self._nodes.wait_synced(), self._pods.wait_synced()
         )
@@ -241,7 +251,11 @@ class Agent:
     def _health(self) -> Health:
         isolated = getattr(self._runtime, "isolated", True)
         why = "" if isolated else str(getattr(self._runtime, "isolation", lambda: "")())
-        return Health("" if self._ready else "container runtime is starting", why)
+        not_ready = "" if self._ready else "container runtime is starting"
+        return Health(not_ready, why, self._eviction.conditions)
+
+    def _measure(self) -> Machine:
+        return machine.measure(self._options.root, self._options.images)
 
     def _unhealthy(self) -> str | None:
         ended = [each.get_name() for each in self._tasks if each.done()]

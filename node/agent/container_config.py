@@ -12,13 +12,20 @@ from node.agent import environment, qos, resize
 from node.agent.errors import ConfigError
 from node.agent.pod_spec import Obj, name, namespace, uid
 from node.agent.view import BACKOFF_ANNOTATION, StartContainer
-from node.runtime.interface import ContainerConfig, Mount, SandboxConfig, SecurityContext
+from node.runtime.interface import ContainerConfig, MemoryVolume, Mount, SandboxConfig, SecurityContext
 
 GRACE_ANNOTATION = "io.kubernetes.pod.terminationGracePeriod"
 MAX_HOSTNAME = 63
 
 
-def sandbox(pod: Obj, attempt: int, log_directory: str, dns: Sequence[str], domain: str) -> SandboxConfig:
+def sandbox(
+    pod: Obj,
+    attempt: int,
+    log_directory: str,
+    dns: Sequence[str],
+    domain: str,
+    memory_volumes: Sequence[MemoryVolume] = (),
+) -> SandboxConfig:
     spec = pod["spec"]
     security = spec.get("securityContext") or {}
     servers, searches, options = _dns(pod, dns, domain)
@@ -39,6 +46,7 @@ def sandbox(pod: Obj, attempt: int, log_directory: str, dns: Sequence[str], doma
         dns_searches=searches,
         dns_options=options,
         host_aliases=[(each["ip"], each.get("hostnames") or []) for each in spec.get("hostAliases") or []],
+        memory_volumes=memory_volumes,
         sysctls={each["name"]: each["value"] for each in security.get("sysctls") or []},
     )
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from pathlib import Path
 
-from node.agent.node_object import Machine
+from node.agent.node_object import Disk, Machine
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
-def measure(root: Path) -> Machine:
+def measure(root: Path, images: Path | None = None) -> Machine:
+    """`images`: where images are kept, when that may be another filesystem than `root`'s."""
     memory = _meminfo()
-    disk = shutil.disk_usage(root)
+    disk = measure_disk(root)
+    apart = images is not None and images.is_dir() and images.stat().st_dev != root.stat().st_dev
     return Machine(
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=memory.get("MemTotal", 0),
         available_memory_bytes=memory.get("MemAvailable", 0),
-        disk_bytes=disk.total,
-        free_disk_bytes=disk.free,
-        max_pids=int(_read("/proc/sys/kernel/pid_max") or 0),
+        disk=disk,
+        image_disk=measure_disk(images) if apart and images else None,
+        max_pids=min(int(_read(f"/proc/sys/kernel/{name}") or 0) for name in ("pid_max", "threads-max")),
         pids=_count_pids(),
         architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
         kernel=platform.release(),
@@ -30,6 +31,12 @@ def measure(root: Path) -> Machine:
         system_uuid=_read("/sys/class/dmi/id/product_uuid") or _read("/etc/machine-id"),
         boot_id=_read("/proc/sys/kernel/random/boot_id"),
     )
+
+
+def measure_disk(path: Path) -> Disk:
+    found = os.statvfs(path)
+    size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+    return Disk(size, free, found.f_files, found.f_favail)
 
 
 def _meminfo() -> dict[str, int]:

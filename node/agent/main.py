@@ -11,9 +11,12 @@ from typing import Any
 from certs import tls
 from certs.errors import CertsError
 from certs.kubeconfig import KubeConfig
+from control_plane.api.quantity import ZERO, Quantity, QuantityError, parse
 from control_plane.client.client import Client
 from node.agent.agent import Agent, Options
-from node.agent.node_object import Settings
+from node.agent.eviction.manager import EvictionSettings
+from node.agent.eviction.thresholds import DEFAULT_HARD, Threshold, parse_thresholds
+from node.agent.node_object import RESERVABLE, Settings
 from node.agent.volumes import local_path
 from node.network.interface import Network
 from node.runtime.interface import Runtime
@@ -62,8 +65,39 @@ def parser() -> Parser:
     )
     add("--cluster-domain", default="cluster.local", help="the cluster's DNS domain")
     add("--pod-manifest-path", default="", metavar="DIR", help="manifests of static pods")
+    _resource_flags(flags)
     _network_flags(flags)
     return flags
+
+
+def _resource_flags(flags: Parser) -> None:
+    add = flags.add_argument
+    add("--kube-reserved", default="", metavar="R=N,...", help="kept back for the node's own processes")
+    add(
+        "--system-reserved", default="", metavar="R=N,...", help="kept back for the machine's other processes"
+    )
+    add(
+        "--eviction-hard",
+        default=DEFAULT_HARD,
+        metavar="S<N,...",
+        help="evict at once when less is available",
+    )
+    add("--eviction-soft", default="", metavar="S<N,...", help="evict when less is available for a while")
+    add("--eviction-soft-grace-period", default="", metavar="S=D,...", help="for how long")
+    add(
+        "--eviction-minimum-reclaim",
+        default="",
+        metavar="S=N,...",
+        help="how much more to free, once it began",
+    )
+    add("--eviction-max-pod-grace-period", type=int, default=0, metavar="S", help="of a pod evicted softly")
+    add(
+        "--eviction-pressure-transition-period",
+        type=parse_duration,
+        default="5m0s",
+        help="how long a condition stays after what caused it",
+    )
+    add("--housekeeping-interval", type=parse_duration, default="10s", help="how often that is measured")
 
 
 def _network_flags(flags: Parser) -> None:
@@ -122,8 +156,11 @@ def _listening(args: argparse.Namespace) -> socket.socket:
 
 
 def _options(args: argparse.Namespace, root: Path, network: Network, runtime: Runtime) -> Options:
+    thresholds = _thresholds(args)
     settings = Settings(
         name=args.node_name,
+        reserved=_reserved(args),
+        thresholds=thresholds,
         node_ip=network.node_ip,
         pod_cidr=args.pod_cidr,
         port=args.port,
@@ -142,10 +179,46 @@ def _options(args: argparse.Namespace, root: Path, network: Network, runtime: Ru
         cluster_dns=[each for each in args.cluster_dns.split(",") if each],
         cluster_domain=args.cluster_domain,
         service_cidr=args.service_cidr,
+        eviction=EvictionSettings(
+            thresholds,
+            args.eviction_pressure_transition_period,
+            float(args.eviction_max_pod_grace_period),
+            args.housekeeping_interval,
+        ),
+        images=Path(args.image_dir) if args.image_dir else None,
         manifests=Path(args.pod_manifest_path) if args.pod_manifest_path else None,
         proxy=args.proxy_mode != "none",
         node_port_lock=Path(args.node_port_lock) if args.node_port_lock else root.parent / NODE_PORT_LOCK,
     )
+
+
+def _thresholds(args: argparse.Namespace) -> tuple[Threshold, ...]:
+    try:
+        return parse_thresholds(
+            args.eviction_hard,
+            args.eviction_soft,
+            args.eviction_soft_grace_period,
+            args.eviction_minimum_reclaim,
+        )
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise FatalError(f"--eviction-…: {error}") from error
+
+
+def _reserved(args: argparse.Namespace) -> dict[str, Quantity]:
+    total: dict[str, Quantity] = {}
+    for flag in ("kube_reserved", "system_reserved"):
+        for name, text in _pairs(getattr(args, flag)):
+            where = f"--{flag.replace('_', '-')}: {name}={text}"
+            if name not in RESERVABLE:
+                raise FatalError(f"{where}: only {', '.join(RESERVABLE)} can be reserved")
+            try:
+                amount = parse(text)
+            except QuantityError as error:
+                raise FatalError(f"{where}: {error}") from error
+            if amount < ZERO:
+                raise FatalError(f"{where}: it must not be negative")
+            total[name] = total.get(name, ZERO) + amount
+    return total
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

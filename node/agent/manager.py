@@ -48,6 +48,9 @@ class PodManager:
         self._containers: dict[str, list[ContainerStatus]] = {}  # of those, by sandbox
         self._events_task: asyncio.Task[None] | None = None
         self.mirrors: dict[tuple[str, str], Obj] = {}
+        self.check: Callable[[Obj], None] = lambda _: (
+            None
+        )  # what else must hold for a new pod; raises Rejected
 
     async def start(self) -> None:
         """Before the first pod is told: look what is here."""
@@ -136,6 +139,9 @@ class PodManager:
             None,
         )
 
+    def workers(self) -> list[PodWorker]:
+        return list(self._workers.values())
+
     def pods(self) -> list[Obj]:
         return [each.pod for each in self._workers.values()]
 
@@ -157,6 +163,7 @@ class PodManager:
     def _admit(self, worker: PodWorker) -> None:
         others: Iterable[Obj] = [each.pod for each in self._workers.values() if each.occupies]
         try:
+            self.check(worker.pod)
             admission.admit(worker.pod, self._node(), others)
         except Rejected as rejected:
             message = f"{admission.PREFIX}{rejected}"

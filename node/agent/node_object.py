@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from control_plane.api.quantity import ZERO, Quantity, from_milli
+from node.agent.eviction.thresholds import MEMORY, NODE_DISK, Threshold, hard_amount, parse_thresholds
 from node.agent.pod_spec import Obj
 from node.agent.times import rfc3339
 
 VERSION = "v1.36.0+balsa"
-EVICTION_MEMORY_BYTES = 100 * 2**20  # as kubelet's default: kept back from what pods may ask for
-MIN_DISK_FRACTION = 0.01  # a development machine's disk is often nearly full; nothing is evicted for it yet
-MIN_FREE_PIDS = 100
+RESERVABLE = ("cpu", "memory", "ephemeral-storage", "pid")
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    size_bytes: int
+    free_bytes: int
+    inodes: int = 0  # 0: not counted by this filesystem
+    free_inodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +27,7 @@ class Machine:
     cpus: int
     memory_bytes: int
     available_memory_bytes: int
-    disk_bytes: int
-    free_disk_bytes: int
+    disk: Disk
     max_pids: int
     pids: int
     architecture: str
@@ -29,6 +36,7 @@ class Machine:
     machine_id: str
     system_uuid: str
     boot_id: str
+    image_disk: Disk | None = None  # when images are on another
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,15 @@ class Settings:
     runtime_version: str = ""  # containerd://1.7.2
     lease_duration_s: int = 40
     annotations: dict[str, str] = field(default_factory=dict)
+    reserved: Mapping[str, Quantity] = field(default_factory=dict)  # for the system and for us
+    thresholds: Sequence[Threshold] = parse_thresholds()
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     not_ready: str = ""  # why not; empty: ready
     not_isolated: str = ""  # why pods are not separated from the host; empty: they are
+    pressure: frozenset[str] = frozenset()  # MemoryPressure, DiskPressure, PIDPressure
 
 
 def make(settings: Settings, machine: Machine, health: Health, now_s: float, old: Obj | None = None) -> Obj:
@@ -92,7 +103,7 @@ def status(settings: Settings, machine: Machine, health: Health, now_s: float, o
     return {
         "capacity": capacity,
         "allocatable": allocatable,
-        "conditions": conditions(machine, health, now_s, (old or {}).get("conditions") or []),
+        "conditions": conditions(health, now_s, (old or {}).get("conditions") or []),
         "addresses": addresses(settings),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": settings.port}},
         "nodeInfo": {
@@ -123,35 +134,36 @@ def resources(settings: Settings, machine: Machine) -> tuple[dict[str, str], dic
     capacity = {
         "cpu": str(machine.cpus),
         "memory": f"{machine.memory_bytes // 1024}Ki",
-        "ephemeral-storage": f"{machine.disk_bytes // 1024}Ki",
+        "ephemeral-storage": f"{machine.disk.size_bytes // 1024}Ki",
         "pods": str(settings.max_pods),
         "hugepages-1Gi": "0",
         "hugepages-2Mi": "0",
     }
-    allocatable = {
-        **capacity,
-        "memory": f"{max(machine.memory_bytes - EVICTION_MEMORY_BYTES, 0) // 1024}Ki",
-        "ephemeral-storage": str(int(machine.disk_bytes * 0.9)),
+    return capacity, {**capacity, **_allocatable(settings, machine)}
+
+
+def _allocatable(settings: Settings, machine: Machine) -> dict[str, str]:
+    """Capacity less what is reserved and what eviction keeps free."""
+
+    def left(name: str, capacity: int, signal: str) -> int:
+        kept = hard_amount(settings.thresholds, signal, capacity)
+        return max(capacity - settings.reserved.get(name, ZERO).value() - kept, 0)
+
+    cpu_milli = machine.cpus * 1000 - settings.reserved.get("cpu", ZERO).milli_value()
+    return {
+        "cpu": str(from_milli(max(cpu_milli, 0))),
+        "memory": f"{left('memory', machine.memory_bytes, MEMORY) // 1024}Ki",
+        "ephemeral-storage": str(left("ephemeral-storage", machine.disk.size_bytes, NODE_DISK)),
     }
-    return capacity, allocatable
 
 
-def conditions(machine: Machine, health: Health, now_s: float, old: Sequence[Obj]) -> list[Obj]:
+def conditions(health: Health, now_s: float, old: Sequence[Obj]) -> list[Obj]:
     made = [
-        _pressure(
-            "MemoryPressure", machine.available_memory_bytes < EVICTION_MEMORY_BYTES,
-            "InsufficientMemory", "SufficientMemory", "memory",
-        ),
-        _pressure(
-            "DiskPressure", machine.free_disk_bytes < machine.disk_bytes * MIN_DISK_FRACTION,
-            "DiskPressure", "NoDiskPressure", "disk",
-        ),
-        _pressure(
-            "PIDPressure", machine.max_pids > 0 and machine.max_pids - machine.pids < MIN_FREE_PIDS,
-            "InsufficientPID", "SufficientPID", "PID",
-        ),
+        _pressure(health, "MemoryPressure", "InsufficientMemory", "SufficientMemory", "memory"),
+        _pressure(health, "DiskPressure", "DiskPressure", "NoDiskPressure", "disk"),
+        _pressure(health, "PIDPressure", "InsufficientPID", "SufficientPID", "PID"),
         _ready(health),
-    ]  # fmt: skip
+    ]
     if health.not_isolated:
         made.append(
             {
@@ -174,7 +186,8 @@ _MESSAGES = {
 }
 
 
-def _pressure(kind: str, under: bool, reason_if: str, reason_if_not: str, what: str) -> Obj:
+def _pressure(health: Health, kind: str, reason_if: str, reason_if_not: str, what: str) -> Obj:
+    under = kind in health.pressure
     return {
         "type": kind,
         "status": "True" if under else "False",

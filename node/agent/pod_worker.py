@@ -49,6 +49,7 @@ from node.agent.view import (
     StopSandbox,
     View,
 )
+from node.agent.volumes import empty_dir
 from node.runtime.interface import ContainerStatus, RuntimeError_
 from store.component import logs
 
@@ -237,9 +238,11 @@ class PodWorker:
         if changed:
             self._tell("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         directory = container_files.log_directory(parts.log_root, self.pod)
+        pod_directory = parts.volumes.pod_directory(self.uid)
         config = container_config.sandbox(
-            self.pod, attempt, str(directory), parts.cluster_dns, parts.cluster_domain
-        )
+            self.pod, attempt, str(directory), parts.cluster_dns, parts.cluster_domain,
+            empty_dir.in_memory(self.pod, pod_directory, parts.memory_bytes),
+        )  # fmt: skip
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._observer.add(await parts.runtime.run_pod_sandbox(config))

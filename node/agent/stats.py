@@ -32,6 +32,7 @@ class Process:
 class Usage:
     cpu_ns: int
     memory_bytes: int
+    processes: int = 0
 
 
 def read_processes() -> dict[int, Process]:
@@ -57,15 +58,16 @@ def usage_of(root: int, processes: Mapping[int, Process]) -> Usage:
     children: dict[int, list[int]] = {}
     for pid, process in processes.items():
         children.setdefault(process.parent, []).append(pid)
-    cpu_ns = memory_bytes = 0
+    cpu_ns = memory_bytes = count = 0
     pending = [root]
     while pending:
         pid = pending.pop()
         if (found := processes.get(pid)) is not None:
             cpu_ns += found.cpu_ns
             memory_bytes += found.memory_bytes
+            count += 1
             pending += children.get(pid, [])
-    return Usage(cpu_ns, memory_bytes)
+    return Usage(cpu_ns, memory_bytes, count)
 
 
 class Rates:

@@ -23,7 +23,7 @@ from control_plane.client.informer import InformerFactory
 from control_plane.client.workers import run_workers
 from control_plane.client.workqueue import WorkQueue
 from node.agent import node_object
-from node.agent.node_object import Health, Machine, Settings
+from node.agent.node_object import Disk, Health, Machine, Settings
 from node.agent.pod_spec import Obj
 from node.hollow import slim
 from node.hollow.behaviour import PREFIX, said
@@ -171,8 +171,7 @@ class HollowNodes:
             cpus=self._shape.cpus,
             memory_bytes=memory_bytes,
             available_memory_bytes=memory_bytes,
-            disk_bytes=disk_bytes,
-            free_disk_bytes=disk_bytes,
+            disk=Disk(disk_bytes, disk_bytes),
             max_pids=2**22,
             pids=0,
             architecture="amd64",

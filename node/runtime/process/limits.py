@@ -18,6 +18,7 @@ from node.runtime.interface import Resources
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 MIN_SHARES = 2  # what the kubelet sets for a container without a CPU request
+SUBTREE_CONTROL, CONTROLLERS = "cgroup.subtree_control", "+memory +cpu"
 NO_PLAN: dict[str, Any] = {"directories": [], "settings": [], "oom": "", "procs": []}
 
 
@@ -68,7 +69,7 @@ def _plan_v1(limiter: Limiter, container_id: str, resources: Resources, set_all:
 
 def _plan_v2(limiter: Limiter, container_id: str, resources: Resources, set_all: bool) -> dict[str, Any]:
     group = limiter.memory / container_id
-    settings: list[tuple[Path, object]] = []
+    settings: list[tuple[Path, object]] = [(group.parent / SUBTREE_CONTROL, CONTROLLERS)]
     if resources.memory_limit_bytes or set_all:
         settings.append((group / "memory.max", resources.memory_limit_bytes or "max"))
         settings.append((group / "memory.swap.max", 0))
@@ -119,7 +120,8 @@ def _detect_v1(name: str) -> Limiter:
     cpu = CGROUP_ROOT / "cpu" / own["cpu"].lstrip("/") / name
     for group in (memory, cpu):
         group.mkdir(exist_ok=True)
-        group.rmdir()
+        with contextlib.suppress(OSError):  # pods of an earlier agent are in it
+            group.rmdir()
     return Limiter(1, memory, cpu)
 
 
@@ -128,7 +130,9 @@ def _detect_v2(name: str) -> Limiter:
     own = CGROUP_ROOT / _own_groups()[""].lstrip("/")
     group = (own.parent if own != CGROUP_ROOT else own) / name
     group.mkdir(exist_ok=True)
-    (group / "cgroup.subtree_control").write_text("+memory +cpu")
+    (group / SUBTREE_CONTROL).write_text(CONTROLLERS)
+    with contextlib.suppress(OSError):  # pods of an earlier agent are in it
+        group.rmdir()
     return Limiter(2, group, group)
 
 

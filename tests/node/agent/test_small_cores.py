@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from control_plane.api.quantity import parse
 from node.agent import node_object, probe_state, qos, status_patch
-from node.agent.node_object import Health, Machine, Settings
+from node.agent.eviction.thresholds import parse_thresholds
+from node.agent.node_object import Disk, Health, Machine, Settings
 from node.agent.probe_state import Count, Timing
 from tests.node.agent.conftest import make_pod, sidecar
 
@@ -128,7 +130,7 @@ def test_status_patches(old: Obj, new: Obj, status: Obj | None) -> None:
 
 
 MACHINE = Machine(
-    cpus=2, memory_bytes=8 << 30, available_memory_bytes=4 << 30, disk_bytes=100 << 30, free_disk_bytes=50 << 30,
+    cpus=2, memory_bytes=8 << 30, available_memory_bytes=4 << 30, disk=Disk(100 << 30, 50 << 30),
     max_pids=32768, pids=100, architecture="amd64", kernel="6.1", os_image="Debian", machine_id="m",
     system_uuid="s", boot_id="b",
 )  # fmt: skip
@@ -136,25 +138,35 @@ SETTINGS = Settings("node-1", "172.30.0.11")
 
 
 @pytest.mark.parametrize(
-    ("machine", "kind", "status", "reason"),
+    ("pressure", "kind", "status", "reason"),
     [
-        pytest.param(MACHINE, "MemoryPressure", "False", "KubeletHasSufficientMemory", id="enough memory"),
-        pytest.param(
-            replace(MACHINE, available_memory_bytes=1), "MemoryPressure", "True", "KubeletHasInsufficientMemory",
-            id="no memory",
-        ),
-        pytest.param(
-            replace(MACHINE, free_disk_bytes=1), "DiskPressure", "True", "KubeletHasDiskPressure", id="no disk"
-        ),
-        pytest.param(
-            replace(MACHINE, pids=32700), "PIDPressure", "True", "KubeletHasInsufficientPID", id="no process ids"
-        ),
+        ("", "MemoryPressure", "False", "KubeletHasSufficientMemory"),
+        ("MemoryPressure", "MemoryPressure", "True", "KubeletHasInsufficientMemory"),
+        ("DiskPressure", "DiskPressure", "True", "KubeletHasDiskPressure"),
+        ("DiskPressure", "PIDPressure", "False", "KubeletHasSufficientPID"),
+        ("PIDPressure", "PIDPressure", "True", "KubeletHasInsufficientPID"),
     ],
-)  # fmt: skip
-def test_node_conditions(machine: Machine, kind: str, status: str, reason: str) -> None:
-    made = node_object.make(SETTINGS, machine, Health(), now_s=0)["status"]["conditions"]
+)
+def test_node_conditions(pressure: str, kind: str, status: str, reason: str) -> None:
+    health = Health(pressure=frozenset({pressure}))
+    made = node_object.make(SETTINGS, MACHINE, health, now_s=0)["status"]["conditions"]
     found = next(each for each in made if each["type"] == kind)
     assert (found["status"], found["reason"]) == (status, reason)
+
+
+def test_allocatable_is_what_is_not_reserved_or_kept_free() -> None:
+    reserved = {"cpu": parse("300m"), "memory": parse("1Gi"), "ephemeral-storage": parse("1Gi")}
+    thresholds = parse_thresholds("memory.available<512Mi,nodefs.available<10%")
+    settings = replace(SETTINGS, reserved=reserved, thresholds=thresholds)
+    status = node_object.make(settings, MACHINE, Health(), now_s=0)["status"]
+    assert status["capacity"]["memory"] == f"{8 << 20}Ki"
+    assert {key: status["allocatable"][key] for key in ("cpu", "memory", "ephemeral-storage")} == {
+        "cpu": "1700m",
+        "memory": f"{(8 << 20) - (1 << 20) - 512 * 1024}Ki",
+        "ephemeral-storage": str((100 << 30) - (1 << 30) - (10 << 30)),
+    }
+    plain = node_object.make(SETTINGS, MACHINE, Health(), now_s=0)["status"]["allocatable"]
+    assert (plain["cpu"], plain["memory"]) == ("2", f"{(8 << 20) - 100 * 1024}Ki")
 
 
 def test_a_node_whose_pods_are_not_isolated_says_so() -> None:

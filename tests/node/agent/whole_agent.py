@@ -14,12 +14,14 @@ from certs import tls
 from certs.ca import CertificateAuthority, KeyPair
 from control_plane.client import gvr
 from node.agent.agent import Agent, Options
+from node.agent.eviction.manager import EvictionSettings
 from node.agent.node_object import Settings
 from tests.control_plane.fakeapi import FakeApi
 from tests.node.agent.conftest import make_pod
 from tests.node.agent.doubles import FakeRuntime, HostNetwork
 
 Obj = dict[str, Any]
+NEVER = EvictionSettings(())  # this machine's disk is none of a test's business
 
 
 @dataclass
@@ -46,10 +48,11 @@ class Certificates:
 
 
 class Node:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, runtime: Any = None, eviction: EvictionSettings = NEVER) -> None:
         self.root = root
         self.api = FakeApi()
-        self.runtime = FakeRuntime()
+        self.runtime: Any = runtime or FakeRuntime()
+        self._eviction = eviction
         self.certificates = Certificates(CertificateAuthority.create("ca"), root)
         self.port = 0
         self.agent: Agent | None = None
@@ -61,7 +64,7 @@ class Node:
         self.port = sock.getsockname()[1]
         settings = Settings("node-1", "172.30.0.11", "10.244.1.0/24", self.port, runtime_version="fake://1")
         self._client = self.api.client("agent")
-        options = Options(settings, self.root, proxy=False)
+        options = Options(settings, self.root, proxy=False, eviction=self._eviction)
         self.agent = Agent(options, self._client, self.runtime, HostNetwork())  # type: ignore[arg-type]
         await self.agent.start(sock, self.certificates.server())
 

@@ -92,6 +92,7 @@ LIMITED = Resources(cpu_shares=512, cpu_quota_us=50_000, memory_limit_bytes=64 *
         pytest.param(
             2,
             {
+                "all/cgroup.subtree_control": "+memory +cpu",
                 "all/c/memory.max": "67108864",
                 "all/c/memory.swap.max": "0",
                 "all/c/memory.oom.group": "1",
@@ -125,6 +126,7 @@ def test_control_groups(version: int, expected: dict[str, str]) -> None:
         pytest.param(
             2,
             {
+                "all/cgroup.subtree_control": "+memory +cpu",
                 "all/c/memory.max": "max",
                 "all/c/memory.swap.max": "0",
                 "all/c/memory.oom.group": "1",

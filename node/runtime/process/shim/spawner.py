@@ -106,11 +106,20 @@ def _enter_namespaces(directory: str, config: dict[str, Any]) -> None:
     options = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     linux.mount("tmpfs", shm, "tmpfs", options, "mode=1777,size=64m")
     for path, size_bytes, group in config["memory_volumes"]:
-        owner = f"mode=2777,gid={group}" if group else "mode=0777"
-        linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={size_bytes},{owner}")
+        _mount_memory(path, size_bytes, group)
     for name, value in config["sysctls"].items():
         with contextlib.suppress(FileNotFoundError), open("/proc/sys/" + name.replace(".", "/"), "w") as file:
             file.write(value)
+
+
+def _mount_memory(path: str, size_bytes: int, group: int) -> None:
+    """In a user namespace only our own group exists; there every process of the pod is its owner."""
+    flags = linux.MS_NOSUID | linux.MS_NODEV
+    if group:
+        with contextlib.suppress(OSError):
+            linux.mount("tmpfs", path, "tmpfs", flags, f"size={size_bytes},mode=2777,gid={group}")
+            return
+    linux.mount("tmpfs", path, "tmpfs", flags, f"size={size_bytes},mode=0777")
 
 
 if __name__ == "__main__":
