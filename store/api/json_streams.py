@@ -126,7 +126,7 @@ class JsonStreams:
 
     async def snapshot(self, request: HttpRequest, stream: Stream) -> None:
         self._for_caller(request).auth.require_admin()
-        async for blob, remaining in blobs(self._service.machine):
+        async for blob, remaining in blobs(self._service):
             await stream.write(self._blob(blob, remaining))
 
     def _blob(self, data: bytes, remaining: int) -> bytes:

@@ -1,5 +1,6 @@
-"""`balsa store snapshot save|status|restore`: the counterpart of etcdctl's commands for our own format.
+"""`balsa store snapshot save|status|restore`: the counterpart of etcdctl's commands.
 
+The file is etcd's: `etcdctl snapshot restore` makes an etcd of ours, and this a Balsa of an etcd's.
 `restore` makes the data directory of one member of a new cluster; with the same file and the same
 --initial-cluster it is run once for each member.
 """
@@ -21,11 +22,8 @@ import orjson
 from certs.errors import CertsError
 from certs.tls import client_context
 from store.api import flags, snapshot_file
-from store.api.leases import LeaseKeeper
-from store.api.machine import StoreMachine
 from store.api.snapshot_file import BadSnapshot
 from store.component.process import FatalError
-from store.mvcc.snapshot import Damaged
 from store.raft.disk import OsDisk
 from store.raft.membership import Membership
 from store.raft.snapshot import SnapshotMeta, SnapshotStore
@@ -38,7 +36,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     try:
         args.command(args)
-    except (BadSnapshot, Damaged, FatalError, CertsError, OSError, http.client.HTTPException) as error:
+    except (BadSnapshot, FatalError, CertsError, OSError, http.client.HTTPException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -55,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     save.add_argument("--cert", default=env("ETCDCTL_CERT"), help="client certificate")
     save.add_argument("--key", default=env("ETCDCTL_KEY"), help="its key")
     save.set_defaults(command=_save)
-    status = commands.add_parser("status", help="check a file and say what is in it")
+    status = commands.add_parser(
+        "status", help="check a file; print its checksum, revision, number of entries and size"
+    )
     status.add_argument("file", type=Path)
     status.set_defaults(command=_status)
     restore = commands.add_parser("restore", help="make a data directory for a member of a new cluster")
@@ -98,21 +98,15 @@ def _download(endpoint: str, tls: ssl.SSLContext) -> Iterator[bytes]:
         connection.close()
 
 
-def _load(path: Path) -> StoreMachine:
-    machine = StoreMachine(LeaseKeeper(lambda: 0.0))
-    machine.restore(snapshot_file.chunks(path))
-    return machine
-
-
 def _status(args: argparse.Namespace) -> None:
     checksum = snapshot_file.check(args.file)
-    store = _load(args.file).store
-    print(f"{checksum[:8]}, {store.revision}, {len(store.index)}, {args.file.stat().st_size}")
+    revision = snapshot_file.load(args.file).store.revision
+    print(f"{checksum[:8]}, {revision}, {snapshot_file.entries(args.file)}, {args.file.stat().st_size}")
 
 
 def _restore(args: argparse.Namespace) -> None:
     snapshot_file.check(args.file)
-    _load(args.file)  # refused now rather than at the member's start
+    machine = snapshot_file.load(args.file)
     directory = flags.data_dir(args)
     if directory.exists():
         raise FatalError(f"{directory} exists already")
@@ -120,7 +114,7 @@ def _restore(args: argparse.Namespace) -> None:
     membership = Membership.initial(flags.initial_cluster(args), args.initial_cluster_token)
     snapshots = SnapshotStore(OsDisk(), directory / "member" / "snap")
     writer = snapshots.write(SnapshotMeta(RESTORED_INDEX, RESTORED_TERM, membership))
-    for chunk in snapshot_file.chunks(args.file):
+    for chunk in machine.snapshot().chunks():
         writer.write(chunk)
     writer.finish()
     print(f"Restored member {args.name} to {directory}")

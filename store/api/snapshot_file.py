@@ -1,48 +1,63 @@
-"""A snapshot as a file: what `snapshot save` downloads through either door, and `snapshot restore` reads.
+"""A snapshot as a file: what `Maintenance.Snapshot` streams, and `snapshot restore` reads. It is etcd's own.
 
-    file = (length:u32 chunk)* 0:u32 padding sha256
+    file = bbolt database, sha256 of it
 
-The padding makes all before the checksum a multiple of 512 bytes, which is how `etcdctl` tells that the
-checksum is there.
+A database is a multiple of 512 bytes long, which is how `etcdctl` tells that the checksum is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+from store.api import etcd_restore
+from store.api.etcd_buckets import EtcdView
 from store.api.machine import StoreMachine
+from store.api.service import StoreService
+from store.bbolt.pages import BadFile
+from store.bbolt.reader import Reader
+from store.bbolt.writer import Writer
+from store.mvcc.snapshot import Damaged
 
 ALIGNMENT_BYTES = 512
-LENGTH_BYTES = 4
 READ_BYTES = 1024 * 1024
+BLOB_BYTES = 64 * 1024  # pieces are joined to about this size
+DIGEST_BYTES = 32
 
 
 class BadSnapshot(Exception):
     """The file is no snapshot that can be restored; the text says why."""
 
 
-async def blobs(machine: StoreMachine) -> AsyncIterator[tuple[bytes, int]]:
-    """(piece, bytes that remain, about) to the end of the file; others get their turn in between."""
+async def blobs(service: StoreService) -> AsyncIterator[tuple[bytes, int]]:
+    """(piece, bytes that remain) to the end of the file; others get their turn in between."""
     digest = hashlib.sha256()
-    size = 0
-    expected = machine.store.size_bytes
-    view = machine.snapshot()
+    view = EtcdView(service.machine, service.engine.status())
     try:
-        for chunk in view.chunks():
-            piece = len(chunk).to_bytes(LENGTH_BYTES, "big") + chunk
-            digest.update(piece)
-            size += len(piece)
-            yield piece, max(1, expected - size)
+        writer = Writer(view.buckets())
+        for _ in writer.plan():
             await asyncio.sleep(0)
+        remaining = writer.size_bytes + DIGEST_BYTES
+        waiting: list[bytes] = []
+        size = 0
+        for page in writer.pages():
+            waiting.append(page)
+            size += len(page)
+            if size >= BLOB_BYTES:
+                piece = b"".join(waiting)
+                digest.update(piece)
+                remaining -= size
+                yield piece, remaining
+                waiting, size = [], 0
+            await asyncio.sleep(0)
+        piece = b"".join(waiting)
+        digest.update(piece)
+        yield piece, DIGEST_BYTES
+        yield digest.digest(), 0
     finally:
         view.close()
-    end = bytes(LENGTH_BYTES + -(size + LENGTH_BYTES) % ALIGNMENT_BYTES)
-    digest.update(end)
-    yield end, digest.digest_size
-    yield digest.digest(), 0
 
 
 def check(path: Path) -> str:
@@ -62,11 +77,19 @@ def check(path: Path) -> str:
     return digest.hexdigest()
 
 
-def chunks(path: Path) -> Iterator[bytes]:
-    """The state machine's chunks, of a file that was checked. Raises BadSnapshot."""
-    with path.open("rb") as file:
-        while length := int.from_bytes(file.read(LENGTH_BYTES), "big"):
-            chunk = file.read(length)
-            if len(chunk) != length:
-                raise BadSnapshot(f"{path}: a piece is cut off; is it a snapshot of another program?")
-            yield chunk
+def load(path: Path) -> StoreMachine:
+    """The state in a file that was checked. Raises BadSnapshot."""
+    try:
+        with Reader(path, path.stat().st_size - DIGEST_BYTES) as reader:
+            return etcd_restore.restore(reader)
+    except (BadFile, Damaged) as error:
+        raise BadSnapshot(f"{path}: {error}") from error
+
+
+def entries(path: Path) -> int:
+    """In all buckets together, as `etcdctl snapshot status` counts. Raises BadSnapshot."""
+    try:
+        with Reader(path, path.stat().st_size - DIGEST_BYTES) as reader:
+            return sum(1 for bucket in reader.buckets for _ in reader.entries(bucket))
+    except BadFile as error:
+        raise BadSnapshot(f"{path}: {error}") from error

@@ -88,18 +88,19 @@ class MvccView:
         try:
             yield _encode(self._header)
             count = 0
-            for records in self._base():
+            for records in self.base():
                 count += len(records)
                 yield _encode(Base(records))
-            for records in self._log():
+            for records in self.log():
                 count += len(records)
                 yield _encode(Log(records))
             yield _encode(End(count, self._last_hash))
         finally:
             self.close()
 
-    def _base(self) -> Iterator[list[Record]]:
-        """In pieces of so many keys looked at; a piece may be empty, so that none takes long."""
+    def base(self) -> Iterator[list[Record]]:
+        """What is older than the log, in key order; a piece for so many keys looked at, so that none takes
+        long, and it may be empty."""
         after: bytes | None = None
         more = self._header.compact_revision > 0
         while more:
@@ -107,7 +108,8 @@ class MvccView:
             more = after is not None
             yield from _pieces(records)
 
-    def _log(self) -> Iterator[list[Record]]:
+    def log(self) -> Iterator[list[Record]]:
+        """The changes that are kept, in order."""
         for position in range(0, self._log_length, CHUNK_RECORDS):
             limit = min(CHUNK_RECORDS, self._log_length - position)
             yield from _pieces(self._store.log.slice(position, limit))
@@ -154,6 +156,20 @@ def load(chunks: Iterable[bytes], leases: Leases) -> MvccStore:
     return store
 
 
+def rebuild(
+    revision: int, compact_revision: int, base: Iterable[Record], log: Iterable[Record], leases: Leases
+) -> MvccStore:
+    """A new store from another program's records: of each key the one that was live before the compact
+    revision, and every later change, in order. Raises Damaged."""
+    store = MvccStore(leases)
+    store.revision, store.compact_revision = revision, compact_revision
+    oldest = list(base)
+    store.index.load(oldest)
+    store.size_bytes = sum(map(record_size_bytes, oldest))
+    _replay(store, log)
+    return store
+
+
 def _next(chunks: Iterator[bytes]) -> Chunk:
     try:
         chunk: Any = _decode(next(chunks))
@@ -165,7 +181,7 @@ def _next(chunks: Iterator[bytes]) -> Chunk:
     return chunk
 
 
-def _replay(store: MvccStore, records: list[Record]) -> None:
+def _replay(store: MvccStore, records: Iterable[Record]) -> None:
     for record in records:
         if not 0 < record.mod_revision <= store.revision:
             raise Damaged(f"the snapshot has a change at revision {record.mod_revision}, beyond its own")

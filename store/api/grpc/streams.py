@@ -36,7 +36,7 @@ async def keep_alive(service: StoreService, call: Call) -> None:
 async def snapshot(service: StoreService, call: Call) -> None:
     service.auth.require_admin()
     await call.next()
-    async for blob, remaining_bytes in blobs(service.machine):
+    async for blob, remaining_bytes in blobs(service):
         header = encode.header_field(service.header())
         await call.send(encode.snapshot_blob(header, remaining_bytes, blob, VERSION))
     call.finish()
