@@ -37,6 +37,7 @@ from control_plane.controllers.taint_eviction import TaintEvictionController
 from control_plane.controllers.ttl import TTLController
 from control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
 from control_plane.controllers.volumes import (
+    AttachDetachController,
     ClaimProtectionController,
     EphemeralVolumeController,
     PersistentVolumeBinder,
@@ -73,6 +74,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ResourceQuotaController,
     PersistentVolumeBinder,
     PersistentVolumeExpander,
+    AttachDetachController,
     EphemeralVolumeController,
     ResourceClaimController,
     DeviceTaintEvictionController,
