@@ -57,6 +57,8 @@ class Config:
     authorization_webhook: WebhookOptions = field(default_factory=WebhookOptions)
     priority_and_fairness: bool = True
     audit: AuditOptions = field(default_factory=AuditOptions)
+    encryption_config_file: Path | None = None
+    encryption_reload: bool = False
 
 
 def parser() -> Parser:
@@ -132,6 +134,10 @@ def parser() -> Parser:
     )
     add("--proxy-client-cert-file", type=Path, help="client certificate for aggregated servers")
     add("--proxy-client-key-file", type=Path, help="its key")
+    add("--encryption-provider-config", type=Path, help="which resources are encrypted in the store, and how")
+    flags.add_bool(
+        "--encryption-provider-config-automatic-reload", False, "read that file again when it changes"
+    )
     audit_options.add_flags(flags)
     return flags
 
@@ -234,6 +240,8 @@ def config(args: argparse.Namespace) -> Config:
         shutdown_delay_s=args.shutdown_delay_duration,
         priority_and_fairness=args.enable_priority_and_fairness,
         audit=audit,
+        encryption_config_file=args.encryption_provider_config,
+        encryption_reload=args.encryption_provider_config_automatic_reload,
         requestheader=_requestheader(args),
         egress_network_namespace=args.egress_network_namespace,
         proxy_client_cert_file=args.proxy_client_cert_file,

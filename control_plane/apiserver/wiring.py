@@ -44,6 +44,9 @@ from control_plane.apiserver.reader import CacheReader
 from control_plane.apiserver.review_client import ReviewClient
 from control_plane.apiserver.services.allocator import ServiceAllocator
 from control_plane.apiserver.services.kubernetes_service import KubernetesService
+from control_plane.apiserver.storage.encryption.client import EncryptingClient
+from control_plane.apiserver.storage.encryption.errors import BadConfiguration
+from control_plane.apiserver.storage.encryption.reload import Encryption
 from control_plane.apiserver.storage.leases import EventLeases
 from control_plane.apiserver.storage.objects import Objects
 from control_plane.apiserver.system_storage import SystemStorage
@@ -71,17 +74,19 @@ class Server:
     aggregation: Aggregator
     flow: FlowControl | None
     audit: Audit | None
+    encryption: Encryption | None
 
 
 def build(config: Config) -> Server:
     """Raises certs.errors.Unreadable for a file that cannot be used."""
     store_tls = tls.client_context(config.store_ca_file, config.store_cert_file, config.store_key_file)
     kubelet_tls = _kubelet_context(config)
-    client = StoreClient(config.store_endpoints, store_tls)
+    encryption, client = _store(config, store_tls)
     registry = Registry.builtin()
     registry.add(*metrics_api.RESOURCES)
     feed = Feed(client)
-    objects = Objects(client, EventLeases(client, int(config.event_ttl_s)))
+    stale = client.is_stale if isinstance(client, EncryptingClient) else None
+    objects = Objects(client, EventLeases(client, int(config.event_ttl_s)), stale=stale)
     reader = CacheReader(feed, objects, registry)
     authentication = build_authenticator(config.authentication, reader)
     try:
@@ -129,6 +134,8 @@ def build(config: Config) -> Server:
         {**_hooks(config, kubernetes_service, aggregation), **(flow.hooks if flow else {})}
     )
     live, ready = _checks(core, hooks)
+    if encryption is not None:
+        ready["encryption-provider-config"] = encryption.values.check
     openapi = lru_cache(maxsize=1)(lambda: OpenAPI(aggregation.openapi))
     debug = {flowdebug.PREFIX: flow.dumps.serve} if flow else {}
     documents = Documents(discovery, openapi, live, ready, _issuer(authentication), debug)
@@ -157,7 +164,18 @@ def build(config: Config) -> Server:
         aggregation,
         flow,
         audit,
+        encryption,
     )
+
+
+def _store(config: Config, context: ssl.SSLContext) -> tuple[Encryption | None, StoreClient]:
+    if config.encryption_config_file is None:
+        return None, StoreClient(config.store_endpoints, context)
+    try:
+        encryption = Encryption(config.encryption_config_file, reloads=config.encryption_reload)
+    except BadConfiguration as error:
+        raise FatalError(str(error)) from error
+    return encryption, EncryptingClient(config.store_endpoints, context, encryption.values)
 
 
 def _audit(config: Config) -> Audit | None:

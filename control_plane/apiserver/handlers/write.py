@@ -133,7 +133,8 @@ async def guaranteed_update(
             continue
         if dry_run:
             return Outcome(_at(plan.new, current.revision), removed=plan.remove)
-        if not plan.remove and plan.also is None and _unchanged(plan.new, current):
+        idle = not plan.remove and plan.also is None and _unchanged(plan.new, current)
+        if idle and not await ctx.core.objects.is_stale(ctx.resource, ctx.namespace, name):
             if certain:
                 return Outcome(_at(plan.new, current.revision))
             fresh, certain = await current_object(ctx, name, live=True)

@@ -8,7 +8,7 @@ again: when the store holds exactly what was sent, it happened.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,8 +60,10 @@ class Objects:
         client: StoreClient,
         leases: EventLeases,
         decode_foreign: Callable[[bytes], Object] | None = None,
+        stale: Callable[[bytes], Awaitable[bool]] | None = None,
     ) -> None:
         self._client = client
+        self._stale = stale
         self._leases = leases
         self._decode_foreign = decode_foreign
 
@@ -73,6 +75,10 @@ class Objects:
         """The object now: a linearizable read."""
         found = await self._client.range(self.key(resource, namespace, name))
         return self._stored(found.kvs)
+
+    async def is_stale(self, resource: Resource, namespace: str, name: str) -> bool:
+        """Whether the stored bytes should be others though the object is the same: written with an old key."""
+        return self._stale is not None and await self._stale(self.key(resource, namespace, name))
 
     async def create(
         self, resource: Resource, namespace: str, name: str, obj: Object, also: Also | None = None

@@ -19,6 +19,7 @@ from control_plane.apiserver.watch_cache.entry import Entry, Normal, NormalizedE
 from store.client.client import StoreClient
 from store.client.errors import Compacted, StoreError
 from store.client.types import Event, WatchResponse, prefix_end
+from store.client.watch import Watch
 from store.component import logs
 
 LOAD_PAGE_OBJECTS = 1000
@@ -46,6 +47,8 @@ class Feed:
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = count()
         self._floor = 0
+        self._stream: Watch | None = None
+        self._refill = False
 
     def cache(self, group: str, resource: str) -> ResourceCache:
         return self._cache(keys.collection(group, resource))
@@ -82,6 +85,12 @@ class Feed:
         for cache in self._caches.values():
             cache.notify()
 
+    async def refill(self) -> None:
+        """Read all again: what could not be read may be readable now."""
+        self._refill = True
+        if self._stream is not None:
+            await self._stream.close()
+
     async def wait_for(self, revision: int, timeout_s: float) -> bool:
         """Whether the caches hold `revision` within the time."""
         if self.revision >= revision:
@@ -103,8 +112,9 @@ class Feed:
                 if not complete:
                     self._trust_progress = honest_progress((await self._client.status()).version)
                     await self._load()
-                complete, delay_s = True, RETRY_DELAY_S
+                complete, delay_s, self._refill = True, RETRY_DELAY_S, False
                 await self._follow()
+                complete = not self._refill
             except Compacted as error:
                 complete = False
                 log.warning("the watch fell behind compaction, reading all again", revision=error.revision)
@@ -138,8 +148,10 @@ class Feed:
 
     async def _follow(self) -> None:
         end = prefix_end(keys.ROOT)
-        stream = self._client.watch(keys.ROOT, end, start_revision=self.revision + 1, progress_notify=True)
-        async for response in stream:
+        self._stream = self._client.watch(
+            keys.ROOT, end, start_revision=self.revision + 1, progress_notify=True
+        )
+        async for response in self._stream:
             self._apply(response)
 
     def _apply(self, response: WatchResponse) -> None:
