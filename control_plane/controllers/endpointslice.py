@@ -29,6 +29,7 @@ HEADLESS_LABEL = "service.kubernetes.io/headless"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 MAX_ENDPOINTS = 100
 BY_SERVICE = "service"
+ZONES = "zones"  # a key, of no service
 
 
 @dataclass(slots=True)
@@ -43,15 +44,17 @@ def plan(
     backends: Mapping[str, Sequence[Backend]],
     zones: dict[str, str],
     current: Iterable[Object],
+    shares: topology_hints.Shares | None = None,
 ) -> Plan:
-    """`backends`: by address family. `zones`: of the nodes. Slices are compared, not rewritten: an unchanged one is
-    in none of the three lists."""
+    """`backends`: by address family. `zones`: of the nodes; `shares`: how large each zone is. Slices are compared,
+    not rewritten: an unchanged one is in none of the three lists."""
     planned = Plan()
     left = list(current)
     for family, group in _groups(backends).items():
         fitting = [each for each in left if _group_of(each) == family]
         left = [each for each in left if _group_of(each) != family]
-        _plan_group(planned, service, family, [_endpoint(service, each, zones) for each in group], fitting)
+        endpoints = topology_hints.add(service, [_endpoint(each, zones) for each in group], shares)
+        _plan_group(planned, service, family, endpoints, fitting)
     planned.delete += left
     return planned
 
@@ -154,7 +157,7 @@ def _port(port: Port) -> Object:
     return {**shown, "appProtocol": port.app_protocol} if port.app_protocol else shown
 
 
-def _endpoint(service: Object, backend: Backend, zones: dict[str, str]) -> Object:
+def _endpoint(backend: Backend, zones: dict[str, str]) -> Object:
     node = meta.nested(backend.pod, "spec", "nodeName")
     endpoint: Object = {
         "addresses": [backend.address],
@@ -171,7 +174,7 @@ def _endpoint(service: Object, backend: Backend, zones: dict[str, str]) -> Objec
         endpoint["nodeName"] = node
     if zone := zones.get(node or ""):
         endpoint["zone"] = zone
-    return topology_hints.add(service, endpoint)
+    return endpoint
 
 
 def _identity(endpoint: Object) -> tuple[str, str]:
@@ -194,8 +197,15 @@ class EndpointSliceController(Controller):
             on_update=lambda _, new: self._slice_changed(new), on_delete=self._slice_changed
         )
         self.pods.add_handler(self._pod_seen, self._pod_changed, self._pod_seen)
+        self.shares: topology_hints.Shares | None = None
+        self.nodes.add_handler(
+            lambda _: self.queue.add(ZONES), self._node_changed, lambda _: self.queue.add(ZONES)
+        )
 
     async def reconcile(self, key: str) -> None:
+        if key == ZONES:
+            self._weigh_zones()
+            return
         service = named(self.services, key)
         current = [each for each in self.slices.by_index(BY_SERVICE, key) if not meta.is_deleting(each)]
         if service is None or meta.is_deleting(service):
@@ -205,7 +215,7 @@ class EndpointSliceController(Controller):
         candidates = self.pods.list(meta.namespace_of(service))
         families = service_backends.families(service)
         backends = {family: service_backends.backends(service, candidates, family) for family in families}
-        await self._carry_out(plan(service, backends, self._zones(), current))
+        await self._carry_out(plan(service, backends, self._zones(), current, self.shares))
 
     async def _carry_out(self, planned: Plan) -> None:
         await asyncio.gather(
@@ -225,6 +235,19 @@ class EndpointSliceController(Controller):
 
     def _zones(self) -> dict[str, str]:
         return {meta.name_of(node): meta.labels(node).get(ZONE_LABEL, "") for node in self.nodes.list()}
+
+    def _node_changed(self, old: Object, new: Object) -> None:
+        if topology_hints.part(old) != topology_hints.part(new):
+            self.queue.add(ZONES)
+
+    def _weigh_zones(self) -> None:
+        """Zones that grow or shrink move the endpoints of services that follow them."""
+        shares = topology_hints.shares(self.nodes.list())
+        if shares != self.shares:
+            self.shares = shares
+            for service in self.services.list():
+                if topology_hints.is_auto(service):
+                    self.enqueue(service)
 
     def _slice_changed(self, slice_: Object) -> None:
         for key in _service_key(slice_):

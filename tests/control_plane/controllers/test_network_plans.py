@@ -38,7 +38,8 @@ NODE_HINT = {**ZONE_HINT, "forNodes": [{"name": "n1"}]}
 def test_hints(preference: str | None, ready: bool, zone: str, expected: Obj | None) -> None:
     service = {"spec": {"trafficDistribution": preference} if preference else {}}
     endpoint = {"conditions": {"ready": ready}, "nodeName": "n1", **({"zone": zone} if zone else {})}
-    assert topology_hints.add(service, endpoint).get("hints") == expected
+    (hinted,) = topology_hints.add(service, [endpoint], None)
+    assert hinted.get("hints") == expected
 
 
 def endpoints(*subsets: Obj, **metadata: Any) -> Obj:
