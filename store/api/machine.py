@@ -31,6 +31,7 @@ from store.mvcc.messages import (
     TxnRequest,
 )
 from store.mvcc.store import MvccStore
+from store.raft.interface import Loading
 from store.watch.hub import WatchHub
 
 LEASES_PER_CHUNK = 1000
@@ -76,6 +77,7 @@ class StoreMachine:
         self.alarms: set[Alarm] = set()
         self.downgrade = ""  # the version to which it is enabled
         self.auth = AuthTable()
+        self._retired: list[MvccStore] = []  # replaced by snapshots; large ones are freed in steps
         self._observer = observer
         self._auth_observer = auth_observer
 
@@ -90,17 +92,34 @@ class StoreMachine:
         return MachineView(self)
 
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Build everything anew, then swap; a damaged snapshot leaves the old state in place."""
+        put_in_place = snapshot.finished(self.load(chunks))
+        put_in_place()
+
+    def load(self, chunks: Iterable[bytes]) -> Loading:
+        """Build everything anew, then swap; a damaged snapshot leaves the old state in place. Raises Damaged."""
         head = _Head()
         keys = _split(chunks, head)
         first = next(keys, None)
         table = LeaseTable.load(head.leases)
-        store = snapshot.load(_prepend(first, keys), table)
-        self.leases, self.store, self.alarms = table, store, set(head.alarms)
-        self.auth = AuthTable(head.users)
-        self.downgrade = head.downgrade
-        self.hub.reset(store)
-        self._observer.replaced(table)
+        store = yield from snapshot.loading(_prepend(first, keys), table)
+
+        def put_in_place() -> None:
+            self._retired.append(self.store)
+            self.leases, self.store, self.alarms = table, store, set(head.alarms)
+            self.auth = AuthTable(head.users)
+            self.downgrade = head.downgrade
+            self.hub.reset(store)
+            self._observer.replaced(table)
+
+        return put_in_place
+
+    def release_some(self, limit: int) -> bool:
+        """Free about `limit` changes that nobody can read any more; False when there is nothing (more) to do."""
+        if not self._retired:
+            return self.store.release_some(limit)
+        if not self._retired[-1].dismantle(limit):
+            self._retired.pop()
+        return True
 
     # -- commands --
 

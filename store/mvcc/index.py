@@ -144,10 +144,18 @@ class KeyIndex:
         return sum(record_size_bytes(record) for record in dropped)
 
     def load(self, records: Iterable[Record]) -> None:
-        """Fill an empty index with the oldest records of keys, in key order (`records_before`)."""
-        assert not self._entries
-        self._entries = {record.key: record for record in records}
-        self._live.update(self._entries)
+        """Add the oldest records of keys that are not there yet (`records_before`)."""
+        entries = {record.key: record for record in records}
+        assert self._entries.keys().isdisjoint(entries)
+        self._entries.update(entries)
+        self._live.update(entries)
+
+    def drop_some(self, count: int) -> bool:
+        """Of an index that is no longer in use; False at the end."""
+        entries = self._entries
+        for _ in range(min(count, len(entries))):
+            entries.popitem()
+        return bool(entries)
 
 
 RECORD_OVERHEAD_BYTES = 256  # of index, log and objects, measured with a million keys (CPython 3.11)

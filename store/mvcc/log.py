@@ -61,6 +61,10 @@ class RevisionLog:
         position = bisect_right(self._records, revision, key=_mod_revision)
         return self._hashes[position - 1] if position else self._base_hash
 
+    def drop_last(self, count: int) -> None:
+        """Of a log that is no longer in use."""
+        del self._records[-count:], self._hashes[-count:]
+
     def drop_first(self, count: int) -> None:
         """Forget the oldest changes; `count` must end at the end of a revision."""
         if count:

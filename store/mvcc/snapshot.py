@@ -8,13 +8,13 @@ meanwhile only append, and `release_some` waits until the view is exhausted or d
     order = header base* log* end
 
 The end carries the number of records, so that a snapshot that lost its tail is not taken for a whole one.
-`load` builds a new store beside the old one; the caller swaps them.
+`loading` builds a new store beside the old one; the caller swaps them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -126,9 +126,22 @@ def _pieces(records: list[Record]) -> Iterator[list[Record]]:
     yield records[start:]
 
 
-def load(chunks: Iterable[bytes], leases: Leases) -> MvccStore:
-    """A new store from a view's chunks. Key-to-lease bindings are the lease table's own to restore. Raises
-    Damaged."""
+T = TypeVar("T")
+
+
+def finished(work: Generator[None, None, T]) -> T:
+    """What work that is done in pieces comes to, in one go."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def loading(chunks: Iterable[bytes], leases: Leases) -> Generator[None, None, MvccStore]:
+    """A new store from a view's chunks, one at each `next`. Key-to-lease bindings are the lease table's own to
+    restore. Raises Damaged."""
     iterator = iter(chunks)
     header = _next(iterator)
     if not isinstance(header, Header):
@@ -138,19 +151,18 @@ def load(chunks: Iterable[bytes], leases: Leases) -> MvccStore:
     store = MvccStore(leases)
     store.revision, store.compact_revision = header.revision, header.compact_revision
     store.log = RevisionLog(header.base_hash)
-    base: list[Record] = []
     count = 0
     chunk = _next(iterator)
     while isinstance(chunk, Base):
-        base += chunk.records
+        store.index.load(chunk.records)
+        store.size_bytes += sum(map(record_size_bytes, chunk.records))
         count += len(chunk.records)
+        yield
         chunk = _next(iterator)
-    store.index.load(base)
-    store.size_bytes = sum(record_size_bytes(record) for record in base)
-    del base
     while isinstance(chunk, Log):
-        count += len(chunk.records)
         _replay(store, chunk.records)
+        count += len(chunk.records)
+        yield
         chunk = _next(iterator)
     _check_end(store, chunk, count)
     return store

@@ -140,6 +140,11 @@ class MvccStore:
         self.log.drop_first(len(batch))
         return True
 
+    def dismantle(self, limit: int) -> bool:
+        """Free about `limit` records of a store that nobody uses any more; False at the end."""
+        self.log.drop_last(limit)
+        return self.index.drop_some(limit) or len(self.log) > 0
+
     # -- execution --
 
     def _commit(self) -> None:

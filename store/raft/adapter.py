@@ -17,15 +17,14 @@ from typing import Any
 
 import pysyncobj.syncobj as stock
 from pysyncobj.config import SyncObjConf
-from pysyncobj.journal import Journal
 from pysyncobj.node import Node
-from pysyncobj.transport import Transport
 from pysyncobj.version import VERSION
 
 from store.raft.codec import Message
 from store.raft.interface import Role
 from store.raft.log import RaftLog
 from store.raft.safety import retry_from, trim_append
+from store.raft.stock import Journal, NoPoller, Transport
 
 PINNED_VERSION = "0.3.17"
 if VERSION != PINNED_VERSION:
@@ -42,69 +41,13 @@ Send = Callable[[int, Message], None]
 Clock = Callable[[], float]
 
 
-class _Journal(Journal):  # type: ignore[misc]  # the package has no types
-    """What pysyncobj writes to its journal goes to our log."""
-
-    def __init__(self, log: RaftLog) -> None:
-        self._log = log
-
-    def add(self, command: bytes, idx: int, term: int) -> None:
-        self._log.append((command, idx, term))
-
-    def deleteEntriesFrom(self, entryFrom: int) -> None:
-        self._log.truncate(self._log.base_index + entryFrom)
-
-    def __getitem__(self, item: Any) -> Any:
-        return self._log.entries[item]
-
-    def __len__(self) -> int:
-        return len(self._log.entries)
-
-    def setRaftCommitIndex(self, raftCommitIndex: int) -> None:
-        self._log.set_commit(raftCommitIndex)
-
-    def getRaftCommitIndex(self) -> int:
-        return self._log.commit
-
-    def setCurrentTerm(self, term: int, votedForNodeId: int | None) -> None:
-        self._log.set_hard_state(term, votedForNodeId)
-
-    def getCurrentTerm(self) -> int:
-        return self._log.term
-
-    def getVotedForNodeId(self) -> int | None:
-        return self._log.vote
-
-    def _destroy(self) -> None:
-        pass
-
-
-class _Transport(Transport):  # type: ignore[misc]  # the package has no types
-    def __init__(self, send: Callable[[Node, Message], None]) -> None:
-        super().__init__(None, None, ())
-        self._send = send
-
-    @property
-    def ready(self) -> bool:
-        return True
-
-    def send(self, node: Node, message: Message) -> bool:
-        self._send(node, message)
-        return True
-
-
-class _NoPoller:
-    def poll(self, timeout: float) -> None:
-        pass
-
-
 class _Consensus(stock.SyncObj):  # type: ignore[misc]  # the package has no types
     """SyncObj with the duties that are ours taken out."""
 
     def __init__(self, core: Core, *arguments: Any, **keywords: Any) -> None:
         self._core = core
         super().__init__(*arguments, **keywords)
-        self._poller = _NoPoller()
+        self._poller = NoPoller()
 
     def _SyncObj__generateRaftTimeout(self) -> float:
         return self._core.draw_timeout()
@@ -153,7 +96,7 @@ class Core:
         self._acknowledge: int | None = None
         self._votes: set[int] = set()
         self._transfer = False
-        self._transport = _Transport(self._outgoing)
+        self._transport = Transport(self._outgoing)
         self._raft = self._build(member_id)
         self._raft._SyncObj__raftLastApplied = applied
 
@@ -170,7 +113,7 @@ class Core:
             onStateChanged=self._on_state_changed,
         )
         create_journal = stock.createJournal
-        stock.createJournal = lambda _: _Journal(self.log)
+        stock.createJournal = lambda _: Journal(self.log)
         try:
             return self._run(
                 _Consensus, self, Node(member_id), [], conf, nodeClass=Node, transport=self._transport

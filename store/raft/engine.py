@@ -1,13 +1,11 @@
 """`RaftNode`: a replica driven by asyncio, with real connections, a real clock and a real disk.
 
-One task runs the turns; it sleeps until something arrives or time is due. The sync of a turn runs in the loop while
-the disk is fast (a thread would cost more than it takes) and in a thread once it is slow, so that the loop goes on
-serving; the next turn waits for it either way. Snapshots are written by a task of their own, a piece at a time, the
-file work in a thread.
+`turns` runs it in the event loop, `background` writes and installs its snapshots; here is its life from start to
+stop, and what may be asked of it.
 
-An error in a turn (the disk failed, an invariant broke, the state machine raised) ends the member: who waits is
-told, and `wait_stopped` returns the error for the process to exit with. Nothing is retried: after a failed sync
-nobody knows what is on the disk.
+An error in a turn or in the background (the disk failed, an invariant broke, the state machine raised) ends the
+member: who waits is told, and `wait_stopped` returns the error for the process to exit with. Nothing is retried:
+after a failed sync nobody knows what is on the disk.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from store.component import logs
+from store.raft.background import Background
 from store.raft.config import RaftConfig
 from store.raft.discovery import discover
 from store.raft.disk import Disk, FaultyDisk
@@ -39,13 +38,10 @@ from store.raft.membership import Change, Membership, Operation
 from store.raft.replica import Replica
 from store.raft.storage import Storage, has_log, lock_directory, open_storage
 from store.raft.transport import PeerTransport, Transport
+from store.raft.turns import Turns
 
-SLOW_SYNC_S = 0.004
-"""A disk whose syncs take longer on average gets a thread."""
-SYNC_AVERAGE_WEIGHT = 0.1
 DRAIN_S = 1.0
 """How long `stop` waits for what is in flight."""
-TIMER_SLACK_S = 0.001
 
 _log = logs.get("store.raft")
 
@@ -68,16 +64,11 @@ class RaftNode:
         self._given_transport = transport
         self._clock = clock
         self._rng = rng or random.Random(os.urandom(16))  # noqa: S311  # timeouts and names, no secrets
-        self._wake = asyncio.Event()
-        self._turned = asyncio.Event()
-        self._turning = asyncio.Lock()  # held from step to complete: a sync in a thread works on the log
         self._failure: BaseException | None = None
         self._stopping = False
         self._stopped = asyncio.Event()
-        self._sync_average_s = 0.0
         self._lock: int | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._background: asyncio.Task[None] | None = None
+        self._publishing: asyncio.Task[None] | None = None
         self._leadership: list[Callable[[bool], None]] = []
 
     # Life
@@ -100,30 +91,32 @@ class RaftNode:
             if self._storage.snapshot is not None:
                 self._machine.restore(self._storage.snapshots.chunks(self._storage.snapshot))
             self.transport = self._given_transport or self._make_transport(self._storage)
-            self._replica = self._make_replica()
+            self._make_replica()
             self._members_changed(self._replica.membership)
             await self.transport.start(self._replica)
         except BaseException:
             self._storage.log.wal.close()
             raise
-        self._tasks = [asyncio.ensure_future(self._run())]
         if self._config.advertise_client_urls:
-            self._tasks.append(asyncio.ensure_future(self._publish()))
-        self._wake.set()
+            self._publishing = asyncio.ensure_future(self._publish())
+        self._turns.wake()
 
-    def _make_replica(self) -> Replica:
-        replica = Replica(
+    def _make_replica(self) -> None:
+        replica = self._replica = Replica(
             self._config,
             self._storage,
             self._machine,
             self.transport.send,
             self._clock,
             self._rng,
-            self._wake.set,
+            lambda: self._turns.wake(),
         )
-        replica.on_leadership = self._leadership
+        replica.leadership.callbacks = self._leadership
         replica.on_members = self._members_changed
-        return replica
+        self._turns = Turns(replica, self._config, self._clock, lambda: self._background.look(), self._fail)
+        self._background = Background(
+            replica, self._machine, self._storage.snapshots, self._turns, self._fail
+        )
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -134,18 +127,16 @@ class RaftNode:
         if self._stopping:
             await self._stopped.wait()
             return
-        if self._failure is None and self._tasks and not self._tasks[0].done():
-            with suppress(TimeoutError):
+        if self._failure is None:
+            with suppress(TimeoutError, Stopped):
                 async with asyncio.timeout(DRAIN_S + self._config.election_timeout_s):
                     await self._hand_over_and_drain()
         self._stopping = True
-        self._wake.set()
-        for task in self._tasks[1:]:
-            task.cancel()
-        if self._background is not None:
-            self._background.cancel()
-        others = [*self._tasks, *([self._background] if self._background is not None else [])]
-        await asyncio.gather(*others, return_exceptions=True)
+        await self._turns.stop()
+        await self._background.stop()
+        if self._publishing is not None:
+            self._publishing.cancel()
+            await asyncio.gather(self._publishing, return_exceptions=True)
         await self.transport.stop()
         if self._failure is None:
             self._replica.abandon(Stopped("the member is stopping"), OutcomeUnknown("the member is stopping"))
@@ -167,7 +158,7 @@ class RaftNode:
         self._check_running()
         future = asyncio.get_running_loop().create_future()
         self._replica.requests.reads.submit(self._clock() + timeout_s, _answer(future))
-        self._wake.set()
+        self._turns.wake()
         index: int = await future
         return index
 
@@ -188,8 +179,8 @@ class RaftNode:
         if to_member_id not in replica.membership.voters:
             raise MembershipError("bad leader transferee")
         replica.transfer(to_member_id, self._clock() + self._config.election_timeout_s)
-        while replica.transferring and self._failure is None and not self._stopping:
-            await self._next_turn()
+        while replica.leadership.transferring and self._failure is None and not self._stopping:
+            await self._turns.next()
         if replica.core.is_leader:
             raise MembershipError("the member did not take over in time")
 
@@ -209,7 +200,7 @@ class RaftNode:
         self._check_running()
         future = asyncio.get_running_loop().create_future()
         self._replica.requests.proposals.submit(command, self._clock() + timeout_s, _answer(future), change)
-        self._wake.set()
+        self._turns.wake()
         return await future
 
     def _known(self, member_id: int) -> Member:
@@ -224,120 +215,16 @@ class RaftNode:
                 "the member is stopping" if self._failure is None else f"the member failed: {self._failure}"
             )
 
-    # Turns
-
-    async def _run(self) -> None:
-        try:
-            while not self._stopping:
-                await self._wait()
-                await self._turn()
-        except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError):
-                self._fail(error)
-            raise
-
-    async def _wait(self) -> None:
-        """Sleep until an input arrives or time is due; let the loop run in any case."""
-        if self._replica.has_more or self._wake.is_set():
-            await asyncio.sleep(0)
-            return
-        delay_s = max(self._replica.wake_at - self._clock() + TIMER_SLACK_S, 0)
-        timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
-
-    async def _turn(self) -> None:
-        self._wake.clear()
-        replica = self._replica
-        async with self._turning:
-            replica.step()
-            if replica.must_sync:
-                await self._sync()
-            replica.complete()
-        self._start_background()
-        self._turned.set()
-        self._turned = asyncio.Event()
-
-    async def _next_turn(self) -> None:
-        """Turns come at least once in a heartbeat interval."""
-        await self._turned.wait()
-
-    async def _sync(self) -> None:
-        began = time.monotonic()
-        if self._sync_average_s < SLOW_SYNC_S:
-            self._replica.sync()
-        else:
-            await self._sync_aside()
-        took_s = time.monotonic() - began
-        self._sync_average_s += (took_s - self._sync_average_s) * SYNC_AVERAGE_WEIGHT
-        if took_s > self._config.election_timeout_s:
-            _log.warning("the disk is slow", sync_s=round(took_s, 3))
-            self._replica.step_down()
-
-    async def _sync_aside(self) -> None:
-        """In a thread, with heartbeats meanwhile: a disk that is merely slow costs no election. They end early
-        enough for the others to miss this leader soon after it gives up itself (see `_sync`)."""
-        sync = asyncio.get_running_loop().run_in_executor(None, self._replica.sync)
-        interval_s = self._config.heartbeat_interval_s
-        for _ in range(int(self._config.election_timeout_s / 2 / interval_s)):
-            done, _ = await asyncio.wait([sync], timeout=interval_s)
-            if done:
-                break
-            self._replica.heartbeat()
-        await sync
-
     def _fail(self, error: BaseException) -> None:
+        if self._failure is not None:
+            return
         self._failure = error
+        self._turns.end()
         _log.error("the member failed", why=f"{type(error).__name__}: {error}")
-        self._turned.set()
         self._replica.abandon(
             Stopped(f"the member failed: {error}"), OutcomeUnknown(f"the member failed: {error}")
         )
         self._stopped.set()
-
-    # Snapshots
-
-    def _start_background(self) -> None:
-        if self._background is not None and self._background.done():
-            self._background = None
-        if self._background is not None:
-            return
-        if self._replica.installer.received is not None:
-            self._background = asyncio.ensure_future(self._guard(self._install()))
-        elif self._replica.snapshot_due:
-            self._background = asyncio.ensure_future(self._guard(self._snapshot()))
-
-    async def _guard(self, job: Any) -> None:
-        try:
-            await job
-        except Exception as error:
-            self._fail(error)
-            self._tasks[0].cancel()
-
-    async def _snapshot(self) -> None:
-        loop = asyncio.get_running_loop()
-        meta = self._replica.snapshot_meta()
-        view = self._machine.snapshot()
-        writer = await loop.run_in_executor(None, self._storage.snapshots.write, meta)
-        try:
-            for chunk in view.chunks():
-                await loop.run_in_executor(None, writer.write, chunk)
-            await loop.run_in_executor(None, writer.finish)
-        except BaseException:
-            writer.abort()
-            raise
-        async with self._turning:
-            self._replica.snapshot_taken(meta)
-        _log.info("took a snapshot", index=meta.index, term=meta.term)
-
-    async def _install(self) -> None:
-        received = self._replica.installer.received
-        assert received is not None
-        await asyncio.get_running_loop().run_in_executor(None, received[0].finish)
-        async with self._turning:
-            self._replica.install_received()
 
     # Members
 
@@ -389,7 +276,7 @@ class RaftNode:
                 except RaftError as error:
                     _log.warning("leadership was not handed over", why=str(error))
         while len(replica.requests.proposals) and self._failure is None and self._clock() < deadline:
-            await self._next_turn()
+            await self._turns.next()
 
 
 def _answer(future: asyncio.Future[Any]) -> Callable[[Any, RaftError | None], None]:

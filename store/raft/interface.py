@@ -19,7 +19,7 @@ Contract of the pair:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -94,6 +94,11 @@ class RaftStatus:
     members: tuple[Member, ...]
 
 
+Loading = Generator[None, None, Callable[[], None]]
+"""A snapshot's state on its way in. What it returns at its end puts that state in place; until then, and after an
+exception, the old one is."""
+
+
 class SnapshotView(Protocol):
     """A point-in-time view that stays valid while `apply` goes on; released when its chunks are exhausted."""
 
@@ -107,8 +112,11 @@ class StateMachine(Protocol):
 
     def snapshot(self) -> SnapshotView: ...
 
+    def load(self, chunks: Iterable[bytes]) -> Loading:
+        """Build the state of a snapshot beside the one that serves, a piece at each `next`."""
+
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Replace the whole state, atomically: on an exception the old state is still in place."""
+        """Replace the whole state at once: `load` and its result. After an exception the old one is in place."""
 
 
 class Engine(Protocol):

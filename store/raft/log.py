@@ -81,8 +81,7 @@ class RaftLog:
         offset = index - self.base_index
         if offset > 0:
             assert index <= self.commit, f"entry {index} is not committed"
-            self.entries = [(b"", index, self.entries[offset][2]), *self.entries[offset + 1 :]]
-        self.wal.release(index)
+            self.entries[: offset + 1] = [(b"", index, self.entries[offset][2])]
 
     def set_commit(self, index: int) -> None:
         if index > self.commit:

@@ -23,11 +23,12 @@ from store.component import logs
 from store.raft.adapter import Clock, Core
 from store.raft.applier import Applier
 from store.raft.codec import Message
+from store.raft.compaction import Compaction
 from store.raft.config import RaftConfig
 from store.raft.election import Candidacy, Electorate
 from store.raft.install import Installer
 from store.raft.interface import RaftError, RaftStatus, Role, StateMachine
-from store.raft.log import FIRST
+from store.raft.leadership import Leadership
 from store.raft.membership import Change, Membership
 from store.raft.prevote import Elections
 from store.raft.proposals import Proposals
@@ -42,9 +43,6 @@ SWEEP_S = 0.05
 STALL_HEARTBEATS = 2
 """A turn that comes so many heartbeats late tells that this process did not run, not that the others did not."""
 SESSION_BITS = 63
-CHEAP_SNAPSHOT_BYTES = 16 * 1024 * 1024
-LOG_PER_SNAPSHOT = 4
-"""A snapshot larger than that is due when a quarter of what it exceeds it by has been written to the log."""
 
 _EARLY = frozenset({"append_entries", "snapshot_chunk"})
 
@@ -66,10 +64,9 @@ class Replica:
         wake: Callable[[], None],
     ) -> None:
         self.membership = storage.membership
-        self.snapshot_index = storage.snapshot_index
         self.on_members: Callable[[Membership], None] = lambda _: None
-        self.on_leadership: list[Callable[[bool], None]] = []
         self.removed = False
+        self.sent_early = False  # in this turn's step, ahead of its sync
         self._config = config
         self._storage = storage
         self._machine = machine
@@ -95,7 +92,6 @@ class Replica:
         self._candidacy = Candidacy(
             self.core, self._elections, self._electorate, config.election_timeout_s, clock, self._send
         )
-        self._replication = Replication(self.core, storage.snapshots, config.limits, self._send)
         self.requests = Requests(
             self.core,
             self._electorate,
@@ -104,15 +100,15 @@ class Replica:
             config.limits,
             self._send,
         )
+        self._replication = Replication(
+            self.core, storage.snapshots, config.limits, self._send, self.requests.awaited
+        )
+        self.leadership = Leadership(self.core, self.requests, self._replication)
+        self.compaction = Compaction(config, storage)
         self._applier = Applier(self.core, machine, self.requests.proposals, self._change_members, clock)
         self.installer = Installer(self.core, machine, storage.snapshots, self._send)
-        self._transfer: tuple[int, float, bool] | None = None  # to whom, until when, whether it was told
-        self._leading = False
-        self._announced = False
-        self._leader = 0
         self._turn_at = clock()
         self._sweep_at = 0.0
-        self._log_bytes_at_snapshot = 0
         self._adopt(self.membership)
         self._candidacy.begin(self._turn_at)
         self._handlers: dict[str, Callable[[int, Message], None]] = {
@@ -148,16 +144,11 @@ class Replica:
 
     def transfer(self, to: int, deadline: float) -> None:
         """Begin to hand leadership over; nothing new enters the log until that ends, one way or the other."""
-        self._transfer = (to, deadline, False)
-        self.requests.on_hold = True
+        self.leadership.transfer(to, deadline)
         self._wake()
 
     def is_connected(self, peer: int) -> bool:
         return peer in self._connected
-
-    @property
-    def transferring(self) -> bool:
-        return self._transfer is not None
 
     # A turn
 
@@ -166,15 +157,16 @@ class Replica:
         self._forgive_stall(now)
         self._take_inputs()
         self._candidacy.act(now)
-        self._note_leadership()
-        self._continue_transfer(now)
+        self.leadership.note()
+        self.leadership.continue_transfer(now, self._connected)
         leader_connected = self.core.leader in self._connected
         self.requests.propose(leader_connected, self.membership, self._connected)
         begun = self.requests.read(now, leader_connected)
+        self.sent_early = False
         if self.core.is_leader:
             self._replicate(begun)
             if not self._log.promised:
-                self._flush(_EARLY)
+                self.sent_early = self._flush(_EARLY)
 
     def heartbeat(self) -> None:
         """May be called while a sync runs, and nothing else: the followers hear their leader, and get what they
@@ -201,7 +193,7 @@ class Replica:
             self.requests.proposals.expire(now)
             self.requests.reads.expire(now)
             self._replication.check_snapshots(now)
-        self._announce_leadership()
+        self.leadership.announce_when_ready()
 
     @property
     def has_more(self) -> bool:
@@ -213,7 +205,10 @@ class Replica:
     @property
     def wake_at(self) -> float:
         """When time itself is the next input."""
-        at = self.core.heartbeat_at if self.core.is_leader else self._candidacy.wake_at
+        if self.core.is_leader:
+            at = min(self.core.heartbeat_at, self._replication.commit_due_at)
+        else:
+            at = self._candidacy.wake_at
         return min(at, self._clock() + self._config.heartbeat_interval_s)
 
     def step_down(self) -> None:
@@ -235,50 +230,31 @@ class Replica:
             last_index=self._log.last_index,
             commit_index=core.commit,
             applied_index=core.applied,
-            snapshot_index=self.snapshot_index,
+            snapshot_index=self.compaction.snapshot_index,
             wal_size_bytes=self._log.wal.size_bytes,
             members=self.membership.sorted(),
         )
 
-    # Snapshots
+    # Snapshots: call these between turns
 
     @property
     def snapshot_due(self) -> bool:
-        """After so many entries or bytes of log; later when the last one was large, so that writing snapshots stays
-        a part of the work."""
-        behind = self.core.applied - max(self.snapshot_index, FIRST[1])
-        written = self._log.appended_bytes - self._log_bytes_at_snapshot
-        worth = max(self._storage.snapshots.size_bytes - CHEAP_SNAPSHOT_BYTES, 0) // LOG_PER_SNAPSHOT
-        if written >= self._config.limits.snapshot_wal_bytes + worth:
-            return behind > 0
-        return behind >= self._config.snapshot_count and written >= worth
+        return self.compaction.due(self.core.applied)
 
     def snapshot_meta(self) -> SnapshotMeta:
         """Of a snapshot of the state machine as it is now."""
-        self._log_bytes_at_snapshot = self._log.appended_bytes
-        term = self._log.term_at(self.core.applied)
-        assert term is not None, f"applied {self.core.applied} is not in the log"
-        return SnapshotMeta(self.core.applied, term, self.membership)
+        return self.compaction.begin(self.core.applied, self.membership)
 
     def snapshot_taken(self, meta: SnapshotMeta) -> None:
-        """The file is in place: the log before it may go, but for what a slow follower may still want."""
-        if meta.index <= self.snapshot_index:
-            return  # a newer one came from the leader meanwhile
-        self.snapshot_index = meta.index
-        self._storage.snapshots.prune(self._storage.snapshots.path(meta.index, meta.term))
-        keep_bytes = self._config.limits.snapshot_wal_bytes // 2
-        self._log.compact(self._log.catch_up_base(meta.index, self._config.catch_up_entries, keep_bytes))
+        self.compaction.taken(meta)
 
     def install_received(self) -> None:
-        """Call between turns, when the received file is synced."""
+        """The file that was received is synced, and loaded."""
         meta = self.installer.install()
         if meta is not None:
-            self.snapshot_index = meta.index
             self._adopt(meta.membership)
             self.requests.proposals.snapshot_installed()
-            self._log.sync()
-            self._log.wal.release(meta.index)
-            self._storage.snapshots.prune(self._storage.snapshots.path(meta.index, meta.term))
+            self.compaction.installed(meta)
         self._wake()
 
     # Inside a turn
@@ -306,8 +282,7 @@ class Replica:
                 self.core.disconnected(peer)
                 self._replication.reset(peer)
                 self._candidacy.peer_disconnected(self._clock(), peer)
-                if peer == self._leader:
-                    self._leader = 0  # even if it is heard again in this very turn
+                self.leadership.disconnected(peer)
             else:
                 assert isinstance(what, dict)
                 self._handlers[what["type"]](peer, what)
@@ -315,6 +290,8 @@ class Replica:
     def _on_append(self, peer: int, message: Message) -> None:
         self._candidacy.on_append(message)
         self.core.receive(peer, message)
+        if self.installer.received is not None:
+            self.installer.still_loading(peer, message["term"])
 
     def _on_acknowledgement(self, peer: int, message: Message) -> None:
         self.core.receive(peer, message)
@@ -332,40 +309,10 @@ class Replica:
         if self.core.is_leader and message["term"] == self.core.term:
             self._replication.snapshot_reply(peer, message, self._clock())
 
-    def _note_leadership(self) -> None:
-        core = self.core
-        if core.leader != self._leader:
-            self._leader = core.leader
-            self.requests.reads.reset()
-            self.requests.connected_anew()
-            _log.info("leader", term=core.term, leader=f"{core.leader:x}" if core.leader else "none")
-        if core.is_leader == self._leading:
-            return
-        self._leading = core.is_leader
-        self._replication.reset()
-        self._transfer = None
-        self.requests.on_hold = False
-        if core.is_leader:
-            self.requests.lead()
-        else:
-            self.requests.follow()
-            self._announce(False)
-
-    def _continue_transfer(self, now: float) -> None:
-        if self._transfer is None:
-            return
-        to, deadline, told = self._transfer
-        if not self.core.is_leader or now > deadline or to not in self._connected:
-            self._transfer = None
-            self.requests.on_hold = False
-        elif not told and self.core.match(to) == self._log.last_index:
-            self._transfer = (to, deadline, True)
-            self.core.hand_over(to)
-
     def _replicate(self, round_begun: bool) -> None:
         everyone = self.core.broadcast_due or round_begun
         self._replication.broadcast(
-            self._connected.__contains__, self.requests.rounds.number, everyone, self._log.synced_index
+            self._connected, self.requests.rounds.number, everyone, self._log.synced_index, self._clock()
         )
         if everyone:
             self.core.heartbeat_sent()
@@ -373,14 +320,15 @@ class Replica:
     def _send(self, peer: int, message: Message) -> None:
         self._outbox.append((peer, message))
 
-    def _flush(self, kinds: frozenset[str] | None) -> None:
-        kept = []
-        for peer, message in self._outbox:
+    def _flush(self, kinds: frozenset[str] | None) -> bool:
+        """Send what waits, of these kinds; says whether there was any."""
+        outbox, self._outbox = self._outbox, []
+        for peer, message in outbox:
             if kinds is None or message["type"] in kinds:
                 self._transmit(peer, message)
             else:
-                kept.append((peer, message))
-        self._outbox = kept
+                self._outbox.append((peer, message))
+        return len(self._outbox) < len(outbox)
 
     def _change_members(self, change: Change) -> None:
         """Raises MembershipError, on every member alike."""
@@ -400,26 +348,13 @@ class Replica:
             self.step_down()
         self.on_members(membership)
 
-    # Leadership, as the store sees it
-
-    def _announce_leadership(self) -> None:
-        core = self.core
-        if core.is_leader and not self._announced and core.applied >= core.noop_index > 0:
-            self._announce(True)
-
-    def _announce(self, leading: bool) -> None:
-        if leading != self._announced:
-            self._announced = leading
-            for callback in self.on_leadership:
-                callback(leading)
-
     def abandon(self, unsent: RaftError, sent: RaftError) -> None:
         """The member stops: answer everyone who waits."""
         self.requests.proposals.abandon(unsent, sent)
         self.requests.reads.abandon(unsent)
         self.installer.abandon()
         self._replication.reset()
-        self._announce(False)
+        self.leadership.announce(False)
 
     def close(self) -> None:
         self._log.wal.close()

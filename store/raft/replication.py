@@ -4,12 +4,17 @@ Entries go out as they are appended, without waiting for acknowledgements, until
 that follower; then it gets heartbeats, which also find out what was lost. A follower whose next entry is compacted
 gets the newest snapshot's file in pieces, a few on the way at once, each acknowledged; while it loads, heartbeats
 keep it from standing for election and its answers keep counting for check-quorum and read rounds.
+
+That entries are committed travels with the next message. Without one, a follower that waits for an entry which it
+handed to the leader hears of the commit at once, the others `COMMIT_DELAY_S` later: under load that message is
+hardly ever needed, and it would cost as much as the entries themselves.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from store.raft.adapter import Core
@@ -20,6 +25,10 @@ from store.raft.snapshot import SnapshotStore
 
 SNAPSHOT_RETRY_S = 2.0
 """A snapshot whose pieces nobody acknowledges for so long begins again."""
+
+COMMIT_DELAY_S = 0.001
+"""How long followers may not know what is committed, when nothing else is sent to them."""
+_NEVER = math.inf
 
 Send = Callable[[int, Message], None]
 
@@ -60,7 +69,17 @@ class _Progress:
 
 
 class Replication:
-    def __init__(self, core: Core, snapshots: SnapshotStore, limits: Limits, send: Send) -> None:
+    def __init__(
+        self,
+        core: Core,
+        snapshots: SnapshotStore,
+        limits: Limits,
+        send: Send,
+        awaited: Mapping[int, int],
+    ) -> None:
+        self.commit_due_at = _NEVER
+        """When followers are to be told of a commit, if nothing is sent to them before."""
+        self._awaited = awaited  # follower → the last entry that it waits for
         self._core = core
         self._snapshots = snapshots
         self._limits = limits
@@ -85,14 +104,15 @@ class Replication:
             progress.acknowledged(message["next_node_idx"] - 1)
 
     def broadcast(
-        self, peer_connected: Callable[[int], bool], read_round: int, everyone: bool, synced: int
+        self, connected: Container[int], read_round: int, everyone: bool, synced: int, now: float
     ) -> None:
         """Send what each follower lacks; with `everyone`, a message to each in any case."""
         core = self._core
         commit = min(core.commit, synced)
         shared: Message | None = None
+        untold = False
         for peer in core.peers:
-            if not peer_connected(peer):
+            if peer not in connected:
                 continue
             progress = self._progress.setdefault(peer, _Progress())
             first = min(max(core.next(peer), 1), core.log.last_index + 1)
@@ -103,17 +123,29 @@ class Replication:
             while first <= core.log.last_index and progress.window_bytes < self._limits.window_bytes:
                 message = self._append(first, read_round, commit, shared)
                 shared = message
-                size = sum(len(entry[0]) for entry in message["entries"])
+                size = sum([len(entry[0]) for entry in message["entries"]])
                 first = message["entries"][-1][1] + 1
                 core.set_next(peer, first)
                 progress.sent(first - 1, size)
                 progress.commit_sent = commit
                 self._send(peer, message)
                 nothing_sent = False
-            if nothing_sent and (everyone or commit > progress.commit_sent):
+            if not nothing_sent:
+                continue
+            news = commit > progress.commit_sent
+            if everyone or (news and self._is_urgent(peer, progress, now)):
                 progress.commit_sent = commit
                 shared = self._empty(first, read_round, commit, shared)
                 self._send(peer, shared)
+            elif news:
+                untold = True
+        if not untold:
+            self.commit_due_at = _NEVER
+        elif self.commit_due_at == _NEVER:
+            self.commit_due_at = now + COMMIT_DELAY_S
+
+    def _is_urgent(self, peer: int, progress: _Progress, now: float) -> bool:
+        return now >= self.commit_due_at or self._awaited.get(peer, 0) > progress.commit_sent
 
     def _append(self, first: int, read_round: int, commit: int, shared: Message | None) -> Message:
         """Followers that are equally far get the same message, which is encoded once."""

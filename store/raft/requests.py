@@ -40,6 +40,8 @@ class Requests:
         self.reads = reads
         self.rounds = Rounds()
         self.on_hold = False  # leadership is being handed over: nothing new enters the log
+        self.awaited: dict[int, int] = {}  # peer → the last entry that holds something of its
+        self._proposers: set[int] = set()  # of what is forwarded and not in the log yet
         self._core = core
         self._electorate = electorate
         self._limits = limits
@@ -53,11 +55,16 @@ class Requests:
     def lead(self) -> None:
         """Changes of members that an earlier leader left in the log may still be ahead."""
         self._change_index = self._core.log.last_index
-        self._forwarded.clear()
+        self._forget_forwarded()
 
     def follow(self) -> None:
         self.rounds.abandon()
+        self._forget_forwarded()
+
+    def _forget_forwarded(self) -> None:
         self._forwarded.clear()
+        self._proposers.clear()
+        self.awaited.clear()
 
     # Proposals
 
@@ -80,12 +87,14 @@ class Requests:
         if self._leads_in(message) and known < len(numbers):
             self._forwarded_numbers[peer] = message["session"], numbers[-1]
             self._forwarded.append(Group(message["session"], numbers[known:], commands[known:]))
+            self._proposers.add(peer)
 
     def on_propose_change(self, peer: int, message: Message) -> None:
         number = message["number"]
         if self._leads_in(message) and number > self._taken(peer, message):
             self._forwarded_numbers[peer] = message["session"], number
             self._forwarded.append((message["session"], number, Change.unpack(message["change"])))
+            self._proposers.add(peer)
 
     def _leads_in(self, message: Message) -> bool:
         """If not, whoever sent it learns from the next leader's first entry that it was dropped."""
@@ -114,6 +123,9 @@ class Requests:
             groups.append(each)
             size += added
         self._append_groups(groups)
+        if self._proposers:
+            self.awaited.update(dict.fromkeys(self._proposers, self._core.log.last_index))
+            self._proposers.clear()
 
     def _append_groups(self, groups: list[Group]) -> None:
         if groups:
@@ -128,6 +140,7 @@ class Requests:
         index = self._core.append(pack_change(session, number, change))
         if why is None:
             self._change_index = index
+            self._proposers.update(self._core.peers)  # a leader that removes itself has one chance to tell
 
     def _objection(self, change: Change, membership: Membership, connected: set[int]) -> str | None:
         """Why the change is not possible now; the text is etcd's where etcd has one."""

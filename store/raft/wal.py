@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,14 +148,19 @@ class Wal:
         except OSError as error:
             raise DiskFailed(f"cannot write the log in {self._directory}: {error}") from error
 
-    def release(self, index: int) -> None:
-        """Remove the segments in which no entry after `index` is. Raises DiskFailed."""
-        removed = False
+    def detach(self, index: int) -> list[Path]:
+        """Part with the segments in which no entry after `index` is; they are still to be removed."""
+        obsolete = []
+        while len(self._segments) > 1 and self._segments[1].previous_index <= index:
+            obsolete.append(self._segments.pop(0).path)
+        return obsolete
+
+    def remove(self, obsolete: Sequence[Path]) -> None:
+        """Remove detached segments, oldest first. May run in a thread. Raises DiskFailed."""
         try:
-            while len(self._segments) > 1 and self._segments[1].previous_index <= index:
-                self._disk.remove(self._segments.pop(0).path)
-                removed = True
-            if removed:
+            for path in obsolete:
+                self._disk.remove(path)
+            if obsolete:
                 self._disk.sync_dir(self._directory)
         except OSError as error:
             raise DiskFailed(f"cannot compact the log in {self._directory}: {error}") from error

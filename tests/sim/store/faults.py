@@ -248,7 +248,7 @@ class Faults:
                 network.let_go(two, one)
                 self._mend([*cut, *alone, *((b, a) for a, b in (*cut, *alone))])
                 return
-            if now is not None and leader.alive and not now.replica.transferring:
+            if now is not None and leader.alive and not now.replica.leadership.transferring:
                 now.replica.transfer(leader.id, now.clock() + 1.0)
             self.world.after(0.1, hand_back, patience - 1)
 

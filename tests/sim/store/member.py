@@ -102,11 +102,14 @@ class SimMember:
             random.Random(self.world.rng.getrandbits(64)),
             self._wake,
         )
-        self.replica.on_leadership.append(lambda on: self.keeper.on_leadership(self.machine.leases, on))
+        self.replica.leadership.callbacks.append(
+            lambda on: self.keeper.on_leadership(self.machine.leases, on)
+        )
         self.alive, self.paused = True, False
         self._syncing = self._turn_due = False
         self._timer = 0
         self._lease_at = self.clock() + LEASE_LOOK_S
+        self._loading: Iterator[None] | None = None
         self._writing: tuple[SnapshotMeta, SnapshotWriter, Iterator[bytes]] | None = None
         self.cluster.invariants.booted(self)
         self.replica.on_members = lambda _: self.cluster.members_changed(self)
@@ -220,15 +223,28 @@ class SimMember:
                 self._propose(command, lambda result, error: None)
         replica = self.replica
         if replica.installer.received is not None:
-            replica.installer.received[0].finish()
-            replica.install_received()
-            self.cluster.invariants.installed(self)
-            self._wake()
+            self._load_piece()
         elif self._writing is None and replica.snapshot_due:
             meta = replica.snapshot_meta()
             view = self.machine.snapshot()
             self._writing = meta, self.storage.snapshots.write(meta), iter(view.chunks())
             self.world.after(0.002, self._write_snapshot, self.boots)
+
+    def _load_piece(self) -> None:
+        """What the leader sent is loaded a piece at a time, while turns go on."""
+        installer = self.replica.installer
+        if self._loading is None:
+            assert installer.received is not None
+            installer.received[0].finish()
+            self._loading = installer.load()
+        try:
+            next(self._loading)
+        except StopIteration:
+            self._loading = None
+            self.replica.install_received()
+            self.cluster.invariants.installed(self)
+            self.replica.compaction.clean_up()
+        self._wake()
 
     def _write_snapshot(self, boot: int) -> None:
         if boot != self.boots or not self.alive or self._writing is None:
@@ -249,6 +265,7 @@ class SimMember:
         self._writing = None
         writer.finish()
         self.replica.snapshot_taken(meta)
+        self.replica.compaction.clean_up()
 
     def _guard(self, work: Callable[[], None]) -> None:
         """A disk that fails ends the member; so does an error of any other kind, which is a defect."""

@@ -182,7 +182,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
     @rule()
     def load_view(self) -> None:
         view, model, compacted = self.views.pop(0)
-        loaded = snapshot.load(view.chunks(), LeaseTable())
+        loaded = snapshot.finished(snapshot.loading(view.chunks(), LeaseTable()))
         assert loaded.revision == model.revision
         assert loaded.compact_revision == compacted
         for revision in range(max(1, compacted), model.revision + 1):

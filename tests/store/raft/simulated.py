@@ -88,7 +88,9 @@ class SimulatedMember:
         replica.complete()
         if replica.installer.received is not None:
             replica.installer.received[0].finish()
+            deque(replica.installer.load(), maxlen=0)
             replica.install_received()
+            replica.compaction.clean_up()
         if replica.snapshot_due:
             self.take_snapshot()
 
@@ -99,6 +101,7 @@ class SimulatedMember:
             writer.write(chunk)
         writer.finish()
         self.replica.snapshot_taken(meta)
+        self.replica.compaction.clean_up()
 
     def propose(self, command: bytes, timeout_s: float = 60.0) -> Outcome:
         outcome = Outcome()

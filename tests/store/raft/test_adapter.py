@@ -33,6 +33,7 @@ def test_no_other_file_touches_pysyncobj() -> None:
     for path in PACKAGE.glob("*.py"):
         if path.name != "adapter.py":
             assert "_SyncObj__" not in path.read_text(), path
+        if path.name not in ("adapter.py", "stock.py"):
             assert not re.search(r"^\s*(import|from) pysyncobj", path.read_text(), re.MULTILINE), path
 
 

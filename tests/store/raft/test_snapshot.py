@@ -110,7 +110,7 @@ def test_a_member_too_far_behind_gets_a_snapshot_and_the_rest(behind: str) -> No
         cluster.run(0.2)
     assert c.machine.commands == a.machine.commands
     assert c.machine.restores >= 1
-    assert c.replica.snapshot_index > 0
+    assert c.replica.compaction.snapshot_index > 0
     assert a.core.term == term, "no election while it loads"
 
 
@@ -223,4 +223,4 @@ def test_a_large_snapshot_is_due_less_often(size_bytes: int, due: bool) -> None:
     for number in range(15):
         a.propose(b"%d" % number)
         cluster.run(0.1)
-    assert (a.replica.snapshot_index > 0) is due
+    assert (a.replica.compaction.snapshot_index > 0) is due

@@ -148,7 +148,7 @@ async def test_a_leader_whose_connections_close_is_replaced_at_once(cluster: Clu
     leader = await cluster.leader()
     survivor = await cluster.follower()
     loop = asyncio.get_running_loop()
-    leader._tasks[0].cancel()
+    leader._turns.end()
     began = loop.time()
     await leader.transport.stop()
     await survivor.propose(b"x")

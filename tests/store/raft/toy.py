@@ -8,6 +8,8 @@ from typing import Any
 
 import msgpack
 
+from store.raft.interface import Loading
+
 CHUNK = 64 * 1024
 
 
@@ -46,6 +48,17 @@ class Toy:
 
     def restore(self, chunks: Iterable[bytes]) -> None:
         commands = msgpack.unpackb(b"".join(chunks))
+        self._put_in_place(commands)
+
+    def load(self, chunks: Iterable[bytes]) -> Loading:
+        pieces = []
+        for piece in chunks:
+            pieces.append(piece)
+            yield
+        commands = msgpack.unpackb(b"".join(pieces))
+        return lambda: self._put_in_place(commands)
+
+    def _put_in_place(self, commands: list[bytes]) -> None:
         self.commands = commands
         self.counts = Counter(commands)
         self.indexes = []

@@ -1,0 +1,76 @@
+"""When a snapshot of the state machine is due, and what of the log goes once it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from store.raft.config import RaftConfig
+from store.raft.log import FIRST
+from store.raft.membership import Membership
+from store.raft.snapshot import SnapshotMeta
+from store.raft.storage import Storage
+
+CHEAP_SNAPSHOT_BYTES = 16 * 1024 * 1024
+LOG_PER_SNAPSHOT = 4
+"""A snapshot larger than that is due when a quarter of what it exceeds it by has been written to the log."""
+
+
+class Compaction:
+    def __init__(self, config: RaftConfig, storage: Storage) -> None:
+        self.snapshot_index = storage.snapshot_index
+        self._config = config
+        self._log = storage.log
+        self._snapshots = storage.snapshots
+        self._log_bytes_at_snapshot = 0
+        self._newest: Path | None = None
+        self._obsolete: list[Path] = []  # segments of the log
+
+    def due(self, applied: int) -> bool:
+        """After so many entries or bytes of log; later when the last one was large, so that writing snapshots stays
+        a part of the work."""
+        behind = applied - max(self.snapshot_index, FIRST[1])
+        if behind < self._config.snapshot_count and self._written < self._config.limits.snapshot_wal_bytes:
+            return False
+        worth = max(self._snapshots.size_bytes - CHEAP_SNAPSHOT_BYTES, 0) // LOG_PER_SNAPSHOT
+        if self._written >= self._config.limits.snapshot_wal_bytes + worth:
+            return behind > 0
+        return behind >= self._config.snapshot_count and self._written >= worth
+
+    @property
+    def _written(self) -> int:
+        return self._log.appended_bytes - self._log_bytes_at_snapshot
+
+    def begin(self, applied: int, membership: Membership) -> SnapshotMeta:
+        """Of a snapshot of the state machine as it is now."""
+        self._log_bytes_at_snapshot = self._log.appended_bytes
+        term = self._log.term_at(applied)
+        assert term is not None, f"applied {applied} is not in the log"
+        return SnapshotMeta(applied, term, membership)
+
+    def taken(self, meta: SnapshotMeta) -> None:
+        """The file is in place: the log before it may go, but for what a slow follower may still want."""
+        if meta.index <= self.snapshot_index:
+            return  # a newer one came from the leader meanwhile
+        self.snapshot_index = meta.index
+        keep_bytes = self._config.limits.snapshot_wal_bytes // 2
+        base = self._log.catch_up_base(meta.index, self._config.catch_up_entries, keep_bytes)
+        self._log.compact(base)
+        self._leave(meta, base)
+
+    def installed(self, meta: SnapshotMeta) -> None:
+        """The leader's snapshot took the place of state and log."""
+        self.snapshot_index = meta.index
+        self._log.sync()
+        self._leave(meta, meta.index)
+
+    def _leave(self, meta: SnapshotMeta, base: int) -> None:
+        self._newest = self._snapshots.path(meta.index, meta.term)
+        self._obsolete += self._log.wal.detach(base)
+
+    def clean_up(self) -> None:
+        """Remove the files that nothing needs any more. May run in a thread (to remove a large file takes a while),
+        as long as no snapshot is written or installed meanwhile. Raises DiskFailed."""
+        obsolete, self._obsolete = self._obsolete, []
+        self._log.wal.remove(obsolete)
+        if self._newest is not None:
+            self._snapshots.prune(self._newest)
