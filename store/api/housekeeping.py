@@ -33,7 +33,7 @@ log = logs.get("housekeeping")
 
 async def release_memory(service: StoreService) -> None:
     while True:
-        more = service.machine.store.release_some(RELEASE_STEP)
+        more = service.machine.release_some(RELEASE_STEP)
         await asyncio.sleep(RELEASE_PAUSE_S if more else RELEASE_INTERVAL_S)
 
 
