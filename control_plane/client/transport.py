@@ -1,12 +1,12 @@
 """How requests reach a server: one small interface, of which the client knows nothing more.
 
-`HttpTransport` is the real one (HTTP/1.1 over TLS). Tests and the simulation put an in-memory API behind
-the same interface. Errors are ConnectionFailed and NotSent only; an HTTP status is an answer, not an error.
+`HttpTransport` is the real one (HTTP/1.1 over TLS): plain requests go through a `Pool` of slim connections,
+streams through aiohttp. Tests and the simulation put an in-memory API behind the same interface. Errors are
+ConnectionFailed and NotSent only; an HTTP status is an answer, not an error.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -18,11 +18,9 @@ import aiohttp
 from yarl import URL
 
 from control_plane.client.errors import ConnectionFailed, NotSent
+from control_plane.client.pool import CONNECT_TIMEOUT_S, Pool
 from control_plane.client.types import Response
 
-CONNECT_TIMEOUT_S = 5.0
-MAX_REQUESTS_IN_FLIGHT = 128  # more wait here; watches are not counted, there is one per informer
-KEEP_ALIVE_S = 90.0
 TOKEN_REREAD_S = 60.0  # as client-go: a projected token is renewed long before it expires
 
 
@@ -93,14 +91,14 @@ class _HttpStream:
 
 
 class HttpTransport:
-    """Keeps a pool of connections to one server. Created anywhere, used within one event loop."""
+    """To one server. Created anywhere, used within one event loop."""
 
     def __init__(self, server: str, ssl_context: ssl.SSLContext | None, token: TokenSource) -> None:
         self._server = server.rstrip("/")
         self.ssl_context = ssl_context
         self._token = token
+        self._pool: Pool | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(MAX_REQUESTS_IN_FLIGHT)
 
     async def request(
         self,
@@ -110,20 +108,19 @@ class HttpTransport:
         body: bytes | None,
         timeout_s: float,
     ) -> Response:
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-        async with self._slots:
-            try:
-                async with self._open(method, target, headers, body, timeout) as response:
-                    return Response(response.status, response.headers, await response.read())
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise _failure(method, target, error) from error
+        if self._pool is None:
+            self._pool = Pool(self._server, self.ssl_context)
+        return await self._pool.request(method, target, self._authorized(headers), body, timeout_s)
 
     @asynccontextmanager
     async def stream(
         self, method: str, target: str, headers: Mapping[str, str], idle_timeout_s: float
     ) -> AsyncIterator[Stream]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=idle_timeout_s)
-        opening = self._open(method, target, headers, None, timeout)
+        url = URL(self._server + target, encoded=True)
+        opening = self._opened().request(
+            method, url, headers=self._authorized(headers), timeout=timeout, allow_redirects=False
+        )
         try:
             response = await opening.__aenter__()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -134,32 +131,23 @@ class HttpTransport:
             response.close()  # an unread watch cannot go back to the pool
 
     async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    def _open(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        timeout: aiohttp.ClientTimeout,
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _authorized(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         token = self._token.get()
-        if token:
-            headers = {**headers, "Authorization": f"Bearer {token}"}
-        url = URL(self._server + target, encoded=True)
-        return self._opened().request(
-            method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
-        )
+        return {**headers, "Authorization": f"Bearer {token}"} if token else headers
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
                 limit=0,
                 ssl=self.ssl_context if self.ssl_context is not None else True,
-                keepalive_timeout=KEEP_ALIVE_S,
+                force_close=True,  # a watch ends with its connection
             )
             self._session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True

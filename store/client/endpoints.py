@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from store.client.http import Connection
+from store.component.http_connection import Connection
 
 MAX_OPENING = 64  # connections being opened to one endpoint
 MAX_IDLE = 128  # per endpoint

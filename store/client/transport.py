@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from store.client import codec
 from store.client.endpoints import ConnectFailed, Endpoint, Endpoints
 from store.client.errors import OutcomeUnknown, StoreError, TooManyRequests, Unavailable
-from store.client.http import ConnectionClosed, ConnectionLost, Response
+from store.component.http_connection import ConnectionClosed, ConnectionLost, Response
 
 HEADERS = b"Content-Type: application/json\r\n"
 # etcd then refuses at once on a member that knows no leader, instead of letting the request wait

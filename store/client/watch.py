@@ -17,9 +17,9 @@ from collections.abc import Callable
 from store.client import codec
 from store.client.endpoints import ConnectFailed, Endpoint
 from store.client.errors import Compacted, InvalidArgument, PermissionDenied, StoreError, Unavailable
-from store.client.http import ConnectionClosed, LineStream
 from store.client.transport import LEADER_HEADERS, Transport, is_duplex
 from store.client.types import Event, WatchResponse
+from store.component.http_connection import ConnectionClosed, LineStream
 
 SILENCE_S = 2.0
 PROBE_TIMEOUT_S = 1.0

@@ -150,6 +150,17 @@ async def test_a_write_whose_connection_breaks_is_not_sent_again(server: Server)
     assert len(server.seen) == 1
 
 
+async def test_requests_share_connections(server: Server) -> None:
+    async with Client(server.config()) as client:
+        for _ in range(3):
+            await client.get(CONFIGMAPS, "x", "default")
+        assert len({request.transport for request in server.seen}) == 1
+        await asyncio.gather(*(client.get(CONFIGMAPS, "x", "default") for _ in range(20)))
+        used = [request.transport for request in server.seen]
+    assert len(used) == 23
+    assert len(set(used)) < 20, "those given back serve the ones that wait"
+
+
 async def test_silence_ends_a_request(server: Server) -> None:
     async def sleep(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(60)

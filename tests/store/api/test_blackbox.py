@@ -22,7 +22,7 @@ import pytest
 import pytest_asyncio
 
 from store.client.endpoints import Endpoint
-from store.client.http import Connection
+from store.component.http_connection import Connection
 
 from ..conftest import TlsFiles, balsa_cluster, needs_etcd, real_etcd
 

@@ -17,7 +17,7 @@ import pytest
 
 from store.client import NoSpace, StoreClient, StoreError, Unavailable
 from store.client.endpoints import Endpoint
-from store.client.http import Connection, LineStream, Response
+from store.component.http_connection import Connection, LineStream, Response
 
 from ..conftest import BalsaCluster, TlsFiles, balsa_cluster, eventually, wait_ready
 

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to a store member: one request at a time, or one long-lived stream of lines.
+"""One HTTP/1.1 connection, of a client: one request at a time, or one long-lived stream of lines.
 
 `ResponseParser` is bytes in, events out, and knows nothing of sockets. `Connection` is the asyncio protocol
 around it. A connection that saw anything unexpected is closed and never reused, so a reply can not be taken
@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import cast
 
-from store.client.http_parser import Data, End, Head, HttpEvent, ProtocolError, ResponseParser
+from store.component.http_parser import Data, End, Head, HttpEvent, ProtocolError, ResponseParser
 
 MAX_RESPONSE_BYTES = 512 * 1024 * 1024
 STREAM_HIGH_WATER_BYTES = 4 * 1024 * 1024  # reading pauses above it, so a slow consumer holds the server back
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         for event in self._parser.eof():
             self._on_event(event)
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(ConnectionLost(str(exc or "connection closed by the member")))
+            self._waiter.set_exception(ConnectionLost(str(exc or "the server closed the connection")))
         self._waiter = None
         if self._stream is not None:
             self._stream.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.client.http_parser import Data, End, Head, HttpEvent, ProtocolError, ResponseParser
+from store.component.http_parser import Data, End, Head, HttpEvent, ProtocolError, ResponseParser
 
 
 def _summary(events: list[HttpEvent]) -> tuple[list[int], bytes, int]:
