@@ -2,15 +2,17 @@
 
 `event` never waits and never fails: it correlates (see `event_correlator`), queues and returns. Writers
 take from bounded queues, one per share of the objects, so that what concerns one object is written in
-order. When a queue is full the event is dropped and counted. A server that does not answer is tried again
-for a while; one that says no is not. `close` writes what is queued, within a limit.
+order. While their component is busy with what matters more they hold back, for a moment and no longer. When a
+queue is full the event is dropped and counted. A server that does not answer is tried again for a while; one that
+says no is not. `close` writes what is queued, within a limit.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 from control_plane.api import meta
@@ -28,6 +30,8 @@ WARNING: Literal["Warning"] = "Warning"
 
 WRITERS = 2  # few: what was done goes before the telling of it
 MAX_QUEUED = 4000  # per recorder: about 4 MiB
+MAX_DEFERRED_S = 2.0  # by a component that is busy
+LOOK_AGAIN_S = 0.05
 MAX_TRIES = 12
 MAX_RETRY_DELAY_S = 10.0
 MAX_MESSAGE_CHARS = 1024  # the API's limit
@@ -36,14 +40,23 @@ CLOSE_TIMEOUT_S = 2.0
 log = logs.get("events")
 
 
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    verdict: Verdict
+    at_s: float
+
+
 class EventRecorder:
-    def __init__(self, client: Client, component: str, host: str = "") -> None:
+    def __init__(
+        self, client: Client, component: str, host: str = "", busy: Callable[[], bool] = lambda: False
+    ) -> None:
         self._client = client
+        self._busy = busy
         self._source = {"component": component, **({"host": host} if host else {})}
         self._component = component
         self._host = host
         self._correlator = EventCorrelator()
-        self._queues: list[asyncio.Queue[Verdict]] = []
+        self._queues: list[asyncio.Queue[_Queued]] = []
         self._writers: list[asyncio.Task[None]] = []
         self._closed = False
         self._last_ns = 0
@@ -119,7 +132,7 @@ class EventRecorder:
             self._start()
         queue = self._queues[hash(about) % WRITERS]
         try:
-            queue.put_nowait(verdict)
+            queue.put_nowait(_Queued(verdict, self._client.clock.monotonic()))
         except asyncio.QueueFull:
             self.dropped += 1
             if self.dropped & (self.dropped - 1) == 0:  # at 1, 2, 4, 8 …
@@ -130,15 +143,21 @@ class EventRecorder:
         self._queues = [asyncio.Queue(MAX_QUEUED // WRITERS) for _ in range(WRITERS)]
         self._writers = [loop.create_task(self._write(queue), name="events") for queue in self._queues]
 
-    async def _write(self, queue: asyncio.Queue[Verdict]) -> None:
+    async def _write(self, queue: asyncio.Queue[_Queued]) -> None:
         while True:
-            verdict = await queue.get()
+            queued = await queue.get()
             try:
-                await self._record(verdict)
+                await self._calm(queued.at_s)
+                await self._record(queued.verdict)
             except Exception:
                 log.exception("event not written")
             finally:
                 queue.task_done()
+
+    async def _calm(self, since_s: float) -> None:
+        clock = self._client.clock
+        while not self._closed and self._busy() and clock.monotonic() < since_s + MAX_DEFERRED_S:
+            await clock.sleep(LOOK_AGAIN_S)
 
     async def _record(self, verdict: Verdict) -> None:
         assert verdict.event is not None

@@ -33,7 +33,9 @@ LABEL = "balsa.dev/hollow"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 NOT_READY, SILENT = PREFIX + "not-ready", PREFIX + "silent"
 LEASE_NAMESPACE = "kube-node-lease"
-WORKERS = 8
+WORKERS = 16
+RENEWERS = 32
+RENEWAL_TICK_S = 0.25  # what is due within it goes out together, so that the store commits it together
 MAX_RETRY_S = 5.0
 REPORT_INTERVAL_S = 300.0
 RENEWALS_PER_LEASE = 4
@@ -88,7 +90,7 @@ class HollowNodes:
         await self._know_leases()
         async with asyncio.TaskGroup() as group:
             group.create_task(run_workers(self._statuses, self._keep_status, WORKERS, "hollow-nodes"))
-            group.create_task(run_workers(self._renewals, self._keep_lease, WORKERS, "hollow-leases"))
+            group.create_task(run_workers(self._renewals, self._keep_lease, RENEWERS, "hollow-leases"))
 
     def missing(self) -> str | None:
         """Why not all of them are there yet."""
@@ -203,7 +205,9 @@ class HollowNodes:
             return OWNER_WAIT_S
         if not self.is_silent(name):
             await self._renew(name)
-        return self._spread_s(self._interval_s)
+        now_s = self._client.clock.monotonic()
+        due_s = now_s + self._spread_s(self._interval_s)
+        return due_s - due_s % RENEWAL_TICK_S + RENEWAL_TICK_S - now_s
 
     async def _renew(self, name: str) -> None:
         try:

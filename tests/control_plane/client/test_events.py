@@ -105,6 +105,21 @@ async def test_the_queue_is_bounded() -> None:
     assert len(world.stored()) == 6000 - world.recorder.dropped
 
 
+async def test_a_busy_component_is_not_held_up_by_its_events() -> None:
+    world, busy = World(), True
+    world.recorder = EventRecorder(world.api.client(clock=world.clock), "c", busy=lambda: busy)
+    world.recorder.event(POD, NORMAL, "First", "waits")
+    await world.clock.advance(1)
+    assert world.stored() == []
+    await world.clock.advance(1.5)
+    assert [each["reason"] for each in world.stored()] == ["First"], "not for ever"
+    world.recorder.event(POD, NORMAL, "Second", "waits, too")
+    busy = False
+    await world.clock.advance(0.1)
+    assert len(world.stored()) == 2
+    await world.recorder.close()
+
+
 def event(message: str, reason: str = "R", name: str = "p", uid: str = "u") -> dict[str, Any]:
     return {
         "metadata": {"name": f"{name}.{message}"},
