@@ -31,11 +31,20 @@ def make(pod_uid: str, old: Obj, new: Obj) -> Obj | None:
 
 def _conditions(old: list[Obj], new: list[Obj]) -> list[Obj]:
     before = {each["type"]: each for each in old}
-    changed = [each for each in new if not same(before.get(each["type"]), each)]
+    changed = [
+        {**_cleared(before.get(each["type"]), each), **each}
+        for each in new
+        if not same(before.get(each["type"]), each)
+    ]
     kept = {each["type"] for each in new}
     return changed + [
         {"type": kind, "$patch": "delete"} for kind in PASSING if kind in before and kind not in kept
     ]
+
+
+def _cleared(before: Obj | None, now: Obj) -> Obj:
+    """What a condition no longer says, as nulls: a merge would keep it."""
+    return {key: None for key in before or {} if key not in now}
 
 
 def same(one: Any, other: Any) -> bool:

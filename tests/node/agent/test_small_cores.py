@@ -119,6 +119,10 @@ GATE: Obj = {"type": "lb", "status": "True"}
         ),
         pytest.param({"reason": "x"}, {}, {"reason": None}, id="a reason that went away"),
         pytest.param(
+            {"conditions": [{**READY, "status": "False", "reason": "x"}]}, {"conditions": [READY]},
+            {"conditions": [{**READY, "reason": None}]}, id="a condition's reason that went away",
+        ),
+        pytest.param(
             {"podIPs": [{"ip": "1"}]}, {"podIPs": [{"ip": "2"}]},
             {"podIPs": [{"ip": "2"}, {"$patch": "replace"}]}, id="addresses are replaced",
         ),
