@@ -87,6 +87,7 @@ def _tuning_flags(parser: Parser) -> None:
         default="periodic",
         help="what retention means",
     )
+    add("--metrics", choices=["basic", "extensive"], default="basic", help="extensive: times of calls too")
     add("--auto-compaction-retention", default="0", help="hours or a duration, or revisions; 0 turns it off")
     add(
         "--watch-progress-notify-interval",

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from store.api.flags import Retention
 from store.api.http1 import Server
+from store.api.metrics import Metrics
 from store.api.service import RELEASE_STEP, StoreService
 from store.component import logs
 from store.mvcc.errors import Compacted, RequestError
@@ -23,6 +24,7 @@ from store.raft.interface import Role
 RELEASE_INTERVAL_S = 0.1
 RELEASE_PAUSE_S = 0.005  # between steps, for others to run
 SWEEP_INTERVAL_S = 5.0
+LEADER_INTERVAL_S = 0.2
 FREEZE_INTERVAL_S = 1.0
 FREEZE_CHANGES = 20_000
 REVISION_MODE_INTERVAL_S = 300.0  # etcd's
@@ -59,6 +61,12 @@ async def sweep_connections(server: Server) -> None:
     while True:
         await asyncio.sleep(SWEEP_INTERVAL_S)
         server.sweep(loop.time())
+
+
+async def count_leaders(metrics: Metrics) -> None:
+    while True:
+        metrics.look_at_leader()
+        await asyncio.sleep(LEADER_INTERVAL_S)
 
 
 async def notify_progress(service: StoreService, interval_s: float) -> None:

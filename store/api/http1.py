@@ -84,6 +84,8 @@ class Server:
     max_connections: int
     connections: set[ServedConnection] = field(default_factory=set)
     refused: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
     stopping: bool = False
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -155,6 +157,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_active = self._loop.time()
+        self._server.received_bytes += len(data)
         self._parser.feed(data)
         if self._task is None or self._stream is not None:
             self._advance()
@@ -200,6 +203,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is None:
             return
         keep_alive = request.keep_alive and not self._server.stopping
+        self._server.sent_bytes += len(response.body)
         self._transport.write(
             head(response.status, response.content_type, len(response.body), keep_alive) + response.body
         )
@@ -252,6 +256,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionResetError("the client has gone")
         self._transport.write(data)
+        self._server.sent_bytes += len(data)
         if not self._can_write.is_set():
             await self._can_write.wait()
 

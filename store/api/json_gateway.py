@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import orjson
 
 from store.api import json_auth
 from store.api import json_encode as encode
 from store.api.auth import TokenKeeper
+from store.api.calls import Calls
 from store.api.errors import TooManyRequests
 from store.api.http1 import Response, Stream
 from store.api.http1_parser import Request as HttpRequest
 from store.api.json_names import decode
-from store.api.methods import METHODS, YIELD_RECORDS, Encoder, Row
+from store.api.methods import METHODS, YIELD_RECORDS, Encoder, Row, full_name
 from store.api.probes import Probes
 from store.api.service import StoreService
 from store.component import logs
@@ -77,13 +79,21 @@ ROUTES: dict[str, tuple[str, Encoder]] = {
 UNARY: dict[bytes, Row] = {
     f"/v3/{path}".encode(): (*METHODS[name], encoder) for name, (path, encoder) in ROUTES.items()
 }
+NAMES: dict[bytes, str] = {
+    **{f"/v3/{path}".encode(): full_name(name) for name, (path, _) in ROUTES.items()},
+    b"/v3/watch": full_name("Watch/Watch"),
+    b"/v3/lease/keepalive": full_name("Lease/LeaseKeepAlive"),
+    b"/v3/kv/lease/keepalive": full_name("Lease/LeaseKeepAlive"),
+    b"/v3/maintenance/snapshot": full_name("Maintenance/Snapshot"),
+}
+"""gRPC's, under which calls are counted."""
 for _alias, _path in (
     (b"/v3/kv/lease/revoke", b"/v3/lease/revoke"),
     (b"/v3/kv/lease/timetolive", b"/v3/lease/timetolive"),
     (b"/v3/kv/lease/leases", b"/v3/lease/leases"),
     (b"/v3/maintenance/hashkv", b"/v3/maintenance/hash"),
 ):
-    UNARY[_alias] = UNARY[_path]
+    UNARY[_alias], NAMES[_alias] = UNARY[_path], NAMES[_path]
 
 StreamHandler = Callable[[HttpRequest, Stream], Awaitable[None]]
 
@@ -97,12 +107,14 @@ class JsonGateway:
         tokens: TokenKeeper,
         probes: Probes,
         stream_handlers: Mapping[bytes, StreamHandler],
+        calls: Calls,
     ) -> None:
         self._service = service
         self._tokens = tokens
         self._probes = probes
         self._stream_handlers = stream_handlers
         self.streams = frozenset(stream_handlers)
+        self._calls = calls
         self._in_flight = 0
 
     async def handle(self, request: HttpRequest) -> Response:
@@ -112,7 +124,7 @@ class JsonGateway:
                 return await self._probe(request)
             if request.method != b"POST":
                 return self.error(405, "Method Not Allowed")
-            return await self._unary(request, row)
+            return await self._calls.count(NAMES[request.path], partial(self._unary, request, row))
         except RequestError as error:
             return error_response(error)
         except Exception:
@@ -124,7 +136,8 @@ class JsonGateway:
             await stream.refuse(self.error(405, "Method Not Allowed"))
             return
         try:
-            await self._stream_handlers[request.path](request, stream)
+            handler = self._stream_handlers[request.path]
+            await self._calls.count(NAMES[request.path], partial(handler, request, stream))
         except RequestError as error:
             await stream.refuse(error_response(error))
         except (ConnectionResetError, asyncio.CancelledError):

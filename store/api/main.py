@@ -11,13 +11,14 @@ import argparse
 import asyncio
 import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from certs.errors import CertsError
 from certs.tls import Reloader, client_context, server_context
 from store.api import flags, housekeeping
 from store.api.auth import TokenKeeper
+from store.api.calls import Calls
 from store.api.grpc.door import Door, GrpcMethods, offer
 from store.api.http1 import Server
 from store.api.join import ask_cluster
@@ -31,6 +32,8 @@ from store.api.service import VERSION, Limits, StoreService
 from store.component import logs, process
 from store.component.process import FatalError, Lifecycle
 from store.raft import RaftConfig, RaftNode, StorageError
+from store.raft.measured import MeasuredDisk, PeerStats
+from store.raft.transport import PeerTransport
 
 STOP_GRACE_S = 2.0
 BACKLOG = 1024
@@ -54,7 +57,8 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     leases = LeaseKeeper(loop.time)
     tokens = TokenKeeper(loop.time)
     machine = StoreMachine(leases, tokens)
-    engine = RaftNode(await _raft_config(args, reloaders), machine)
+    disk = MeasuredDisk()
+    engine = RaftNode(await _raft_config(args, reloaders), machine, disk=disk)
     engine.on_leadership(lambda leading: leases.on_leadership(machine.leases, leading))
     sockets = _listen(args)
     try:
@@ -63,9 +67,11 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         raise FatalError(str(error)) from error
     service = StoreService(engine, machine, leases, _limits(args))
     streams = JsonStreams(service, tokens)
-    gateway = JsonGateway(service, tokens, Probes(service, Metrics(service)), streams.handlers())
-    server = Server(gateway, args.max_concurrent_connections)
-    methods = GrpcMethods(service, tokens)
+    calls = Calls(timed=args.metrics == "extensive")
+    metrics = Metrics(service, calls, disk, lambda: _peers(engine))
+    gateway = JsonGateway(service, tokens, Probes(service, metrics), streams.handlers(), calls)
+    server = metrics.server = Server(gateway, args.max_concurrent_connections)
+    methods = GrpcMethods(service, tokens, calls)
     doors = [
         await loop.create_server(
             lambda: Door(server, methods),
@@ -78,7 +84,11 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     ]
     log.info("serving clients", name=args.name, urls=args.listen_client_urls, version=VERSION)
     tasks = [
-        asyncio.create_task(each) for each in _background(args, service, server, leases, reloaders, loop.time)
+        asyncio.create_task(each)
+        for each in (
+            *_background(args, service, server, leases, reloaders, loop.time),
+            housekeeping.count_leaders(metrics),
+        )
     ]
     tasks.append(asyncio.create_task(_until_failed(engine)))
     try:
@@ -110,6 +120,10 @@ def _background(
         _forever(housekeeping.auto_compact(service, flags.retention(args), now)),
         *(reloader.run() for reloader in reloaders),
     ]
+
+
+def _peers(engine: RaftNode) -> Mapping[int, PeerStats]:
+    return engine.transport.stats if isinstance(engine.transport, PeerTransport) else {}
 
 
 async def _forever(work: Coroutine[Any, Any, None]) -> None:

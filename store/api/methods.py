@@ -19,7 +19,13 @@ Encoder = Callable[[bytes, Any], bytes]  # (header, response)
 Method = tuple[type[kv.Request], Handler]
 Row = tuple[type[kv.Request], Handler, Encoder]
 
+PACKAGES = {"Lock": "v3lockpb", "Election": "v3electionpb"}
 YIELD_RECORDS = 500  # a long list is encoded in pieces of this many keys, others are served in between
+
+
+def full_name(name: str) -> str:
+    """`Service/Method` with the service's package, as in gRPC's paths."""
+    return f"{PACKAGES.get(name.split('/')[0], 'etcdserverpb')}.{name}"
 
 
 async def _status(service: StoreService, request: m.EmptyRequest) -> m.StatusResponse:

@@ -80,6 +80,10 @@ class Counters:
     range: int = 0
     delete: int = 0
     txn: int = 0
+    leases_granted: int = 0
+    leases_revoked: int = 0
+    leases_renewed: int = 0
+    read_indexes_failed: int = 0
     proposals_failed: int = 0
     proposals_pending: int = 0
 
@@ -211,15 +215,18 @@ class StoreService:
             raise LeaseTtlTooLarge
         ttl_s = max(ttl_s, self.limits.min_lease_ttl_s)
         result: LeaseResult = await self._write(c.LeaseGrant(id or secrets.randbits(62) + 1, ttl_s))
+        self.counters.leases_granted += 1
         return result
 
     async def lease_revoke(self, id: int) -> LeaseResult:
         result: LeaseResult = await self.propose(c.LeaseRevoke(id))
+        self.counters.leases_revoked += 1
         return result
 
     async def lease_keep_alive(self, id: int) -> LeaseResult:
         """Goes through the log, so that every member knows of it and a new leader cannot have missed it."""
         result: LeaseResult = await self.propose(c.LeaseRenew(id))
+        self.counters.leases_renewed += 1
         return result
 
     async def lease_time_to_live(self, id: int, keys: bool) -> LeaseTimeToLiveResponse:
@@ -328,6 +335,7 @@ class StoreService:
         try:
             await self.engine.read_index(self.limits.request_timeout_s)
         except RaftError as error:
+            self.counters.read_indexes_failed += 1
             if self.engine.status().role is Role.LEARNER:
                 raise BadFeatureForLearner from error
             raise from_raft(error) from error

@@ -122,6 +122,9 @@ _TABLE: Sequence[tuple[str, tuple[tuple[str, Check], ...]]] = (
     # instead of a greeting: who wants to join asks who is there
     ("members_request", (("version", _number),)),
     ("members_reply", (("cluster_id", _number), ("members", _data))),
+    # of the connection itself, to measure it
+    ("ping", (("number", _number),)),
+    ("pong", (("number", _number),)),
 )
 
 _NUMBERS = {name: number for number, (name, _) in enumerate(_TABLE)}

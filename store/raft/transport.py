@@ -25,6 +25,7 @@ from store.component import logs
 from store.raft.codec import LENGTH, PROTOCOL_VERSION, FrameReader, Message, decode, encode
 from store.raft.errors import ProtocolError
 from store.raft.interface import Member
+from store.raft.measured import PeerStats
 from store.raft.membership import Membership
 
 DIAL_TIMEOUT_S = 3.0
@@ -32,6 +33,8 @@ REDIAL_S = 0.1
 GREETING_TIMEOUT_S = 5.0
 DEAD_PEER_TIMEOUT_MS = 10_000
 """Data that a peer's kernel does not acknowledge for so long ends the connection (a machine that lost power)."""
+PING_INTERVAL_S = 2.0
+"""Between measurements of the round trip to each peer."""
 MAX_STRANGERS = 64
 """Connections that have not greeted yet; more are closed at once."""
 
@@ -88,6 +91,8 @@ class _Link(asyncio.Protocol):
         self.peer: Member | None = None
         self.transport: asyncio.Transport | None = None
         self.closed = asyncio.get_running_loop().create_future()
+        self.stats = PeerStats()  # its peer's, once it is known
+        self.pinged: tuple[int, float] | None = None  # the ping that is not answered yet, and when it left
         self._reader = FrameReader()
         self._greeting: asyncio.TimerHandle | None = None
 
@@ -99,6 +104,7 @@ class _Link(asyncio.Protocol):
         self._greeting = asyncio.get_running_loop().call_later(GREETING_TIMEOUT_S, self.abort)
 
     def data_received(self, data: bytes) -> None:
+        self.stats.received_bytes += len(data)
         try:
             for body in self._reader.feed(data):
                 self._receive(decode(body))
@@ -131,8 +137,27 @@ class _Link(asyncio.Protocol):
             self.owner._introduce(self, message)
         elif message["type"] == "hello":
             raise ProtocolError("a second greeting")
+        elif message["type"] == "ping":
+            self.write({"type": "pong", "number": message["number"]})
+        elif message["type"] == "pong":
+            self._on_pong(message["number"])
         else:
             self.owner._deliver(self.peer, message)
+
+    def ping(self, number: int, now: float) -> None:
+        """Ask for a pong, unless one is still to come."""
+        if self.pinged is None:
+            self.pinged = (number, now)
+            self.write({"type": "ping", "number": number})
+
+    def write(self, message: Message) -> None:
+        if self.transport is not None:
+            self.transport.write(encode(message))
+
+    def _on_pong(self, number: int) -> None:
+        if self.pinged is not None and self.pinged[0] == number:
+            self.stats.round_trips.observe(asyncio.get_running_loop().time() - self.pinged[1])
+            self.pinged = None
 
     def _name(self) -> str:
         return self.peer.name if self.peer is not None else self.common_name()
@@ -164,6 +189,10 @@ class PeerTransport:
         self._servers: list[asyncio.Server] = []
         self._receiver: Receiver | None = None
         self._last_frame: tuple[Message, bytes] | None = None
+        self._pings = 0
+        self._pinging: asyncio.TimerHandle | None = None
+        self.stats: dict[int, PeerStats] = {}
+        """Of the members that are there, by id."""
 
     async def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -177,9 +206,20 @@ class PeerTransport:
             )
             self._servers.append(server)
         self.set_members(self._members)
+        self._ping()
+
+    def _ping(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._pinging = loop.call_later(PING_INTERVAL_S, self._ping)
+        self._pings += 1
+        for link in self._links.values():
+            if link.peer is not None and link.peer.name not in self.faults.dropped_to:
+                link.ping(self._pings, loop.time())
 
     async def stop(self) -> None:
         self._receiver = None
+        if self._pinging is not None:
+            self._pinging.cancel()
         for server in self._servers:
             server.close()
         tasks = list(self._dialers.values())
@@ -199,6 +239,8 @@ class PeerTransport:
     def set_members(self, members: Mapping[int, Member]) -> None:
         """Connect to new members; part with removed ones."""
         before, self._members = self._members, members
+        others = (each for each in members if each != self._member_id)
+        self.stats = {each: self.stats.get(each) or PeerStats() for each in others}
         if self._receiver is None:
             return
         for peer in [each for each in self._dialers if self._dials_anew(each, before)]:
@@ -212,6 +254,8 @@ class PeerTransport:
     def send(self, peer: int, message: Message) -> bool:
         link = self._links.get(peer)
         if link is None or link.transport is None or link.peer is None:
+            if peer in self.stats:
+                self.stats[peer].failures += 1
             return False
         if link.peer.name in self.faults.dropped_to:
             return True
@@ -222,9 +266,11 @@ class PeerTransport:
             self._last_frame = (message, frame)
         if link.transport.get_write_buffer_size() + len(frame) > self._outbox_bytes + LENGTH.size:
             _log.warning("a peer does not read; dropping its connection", peer=link.peer.name)
+            link.stats.failures += 1
             link.abort()
             return False
         link.transport.write(frame)
+        link.stats.sent_bytes += len(frame)
         return True
 
     def sent(self) -> None:
@@ -292,6 +338,7 @@ class PeerTransport:
         if (member.name or name) != name or self._is_anothers(name, member.id):
             raise ProtocolError(f"the certificate says {name!r}, but member {member.id:x} is {member.name!r}")
         link.greeted()
+        link.stats = self.stats[member.id]
         link.peer = replace(member, name=name)  # a member that was added and never started has no name yet
         self._strangers.discard(link)
         old = self._links.pop(member.id, None)

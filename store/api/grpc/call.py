@@ -24,7 +24,7 @@ def framed(message: bytes) -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
-class CallReset(Exception):
+class CallReset(ConnectionError):
     """The client has given the call up, or its connection is gone."""
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import cast
 
 from store.api.auth import TokenKeeper
+from store.api.calls import Calls
 from store.api.grpc import streams
 from store.api.grpc.auth_rows import MAY_BLOCK
 from store.api.grpc.call import Call
@@ -45,14 +46,21 @@ def offer(context: ssl.SSLContext) -> None:
 class GrpcMethods:
     """Path → what serves it, in the name of whoever calls."""
 
-    def __init__(self, service: StoreService, tokens: TokenKeeper) -> None:
+    def __init__(self, service: StoreService, tokens: TokenKeeper, calls: Calls) -> None:
         self._service = service
         self._tokens = tokens
-        self.by_path: dict[bytes, Method] = {path: partial(self._unary, row) for path, row in UNARY.items()}
+        self._calls = calls
+        methods: dict[bytes, Method] = {path: partial(self._unary, row) for path, row in UNARY.items()}
         for path in MAY_BLOCK:
-            self.by_path[path] = partial(self._blocking_unary, UNARY[path])
+            methods[path] = partial(self._blocking_unary, UNARY[path])
         for path, stream in STREAMS.items():
-            self.by_path[path] = partial(self._stream, stream)
+            methods[path] = partial(self._stream, stream)
+        self.by_path: dict[bytes, Method] = {
+            path: partial(self._counted, path[1:].decode(), method) for path, method in methods.items()
+        }
+
+    async def _counted(self, name: str, method: Method, call: Call) -> None:
+        await self._calls.count(name, partial(method, call))
 
     async def _unary(self, row: Row, call: Call) -> None:
         await serve_unary(self._for_caller(call), row, call)

@@ -91,6 +91,7 @@ class GrpcConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._last_heard = self._loop.time()
         self._pinged_at = None
+        self._server.received_bytes += len(data)
         self._dispatch(self._http.receive(data))
         self._schedule()
 
@@ -195,6 +196,7 @@ class GrpcConnection(asyncio.Protocol):
         output = http.take_output()
         if output:
             transport.write(output)
+            self._server.sent_bytes += len(output)
             if not http.sender.writable and transport.get_write_buffer_size() > UNREAD_BYTES:
                 transport.abort()
                 return

@@ -11,7 +11,7 @@ from store.api.grpc import responses as encode
 from store.api.grpc.auth_rows import response as auth_response
 from store.api.grpc.call import Call, MessageError
 from store.api.grpc.protobuf import Malformed, number_field, read
-from store.api.methods import METHODS, YIELD_RECORDS, Encoder, Row
+from store.api.methods import METHODS, YIELD_RECORDS, Encoder, Row, full_name
 from store.api.service import StoreService
 from store.mvcc import messages as kv
 
@@ -51,15 +51,11 @@ ENCODERS: dict[str, Encoder] = {
 }
 """Of all but the Auth, Lock and Election services, which share one."""
 
-PACKAGES = {"Lock": "v3lockpb", "Election": "v3electionpb"}
-
-
-def _path(name: str) -> bytes:
-    return f"/{PACKAGES.get(name.split('/')[0], 'etcdserverpb')}.{name}".encode()
-
-
 UNARY: dict[bytes, Row] = {
-    **{_path(name): (*row, ENCODERS.get(name, auth_response)) for name, row in METHODS.items()},
+    **{
+        f"/{full_name(name)}".encode(): (*row, ENCODERS.get(name, auth_response))
+        for name, row in METHODS.items()
+    },
     b"/grpc.health.v1.Health/Check": (m.EmptyRequest, _health, lambda _, status: number_field(1, status)),
 }
 
