@@ -1,6 +1,6 @@
 """The `balsa` command.
 
-    balsa up | down | status | why | kill | pause | resume | logs | env | net | doctor
+    balsa up | down | status | why | kill | pause | resume | logs | env | image | net | doctor
     balsa store | apiserver | scheduler | controller-manager | node | hollow-node    (one process, own flags)
 
 Exit status: 0 done, 1 a ClusterError (one line on stderr), 2 wrong usage, 130 interrupted.

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from cluster import control, network, plan, process_table, targets, up
+from cluster import control, images, network, plan, process_table, targets, up
 from cluster import spec as specs
 from cluster.errors import ClusterError, NotRunning
 from cluster.home import Home
@@ -288,6 +288,7 @@ COMMANDS = (
     Command("why", "explain why something is not as it should be", _why_arguments, _why),
     Command("logs", "print a process's log", _logs_arguments, _logs),
     Command("env", "print exports for kubectl and etcdctl", _none, _env),
+    Command("image", "say what the name of an image runs here", images.arguments, images.run),
     Command("net", "run a command inside the cluster's network", _net_arguments, _net),
     Command("doctor", "say what this machine allows", _none, _doctor),
 )

@@ -4,7 +4,8 @@
 .balsa/kubeconfig          the administrator's
 .balsa/pki/                authorities, leaves, service-account key
 .balsa/store/<member>/     write-ahead log and snapshots
-.balsa/nodes/<node>/       pods, volumes, images
+.balsa/nodes/<node>/       pods, volumes
+.balsa/images/             what names of images stand for, for all nodes
 .balsa/logs/<process>.log
 .balsa/control.sock        the supervisor listens here
 .balsa/lock                held (flock) by the supervisor as long as it lives; its pid is inside
@@ -31,6 +32,7 @@ class Home:
         self.pki = self.root / "pki"
         self.stores = self.root / "store"
         self.nodes = self.root / "nodes"
+        self.images = self.root / "images"
         self.logs = self.root / "logs"
         self.control = self.root / "control.sock"
         self.lock = self.root / "lock"

@@ -159,6 +159,7 @@ def _node(spec: ClusterSpec, home: Home, number: int, network: tuple[str, ...]) 
         f"--node-name={name}",
         f"--kubeconfig={home.pki / name}.kubeconfig",
         f"--root-dir={home.nodes / name}",
+        f"--image-dir={home.images}",
         f"--hide-path={home.root}",
         f"--pod-cidr={pod_cidr(spec, number)}",
         f"--service-cidr={spec.service_cidr}",

@@ -1,10 +1,12 @@
-"""Images that are on the machine: unpacked OCI images, one directory each.
+"""Images that are on the machine, one directory each:
 
-    <images>/<reference, percent-encoded>/config.json     the OCI image configuration
-    <images>/<reference, percent-encoded>/rootfs/         the unpacked layers
+    <images>/<name, percent-encoded>/config.json     the OCI image configuration
+    <images>/<name, percent-encoded>/rootfs/         the unpacked layers
 
-A reference is normalised as docker does it: `python:3` is `docker.io/library/python:3`. An image that is not
-there can still run when its container brings a command: on the host's files (see rootfs.py).
+The name is a whole reference, or a repository, which stands for all of its tags; it is normalised as docker does
+it: `python:3` is `docker.io/library/python:3`. Without `rootfs` it is a stand-in: what the configuration says is
+run on the host's files (see rootfs.py). So are the base images of known_images.py, and any container that brings a
+command.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from node.runtime.interface import ImageError
+from node.runtime.process.known_images import KNOWN
 
 _NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"\w[\w.-]{0,127}")
@@ -52,22 +55,28 @@ def normalise(image: str) -> str:
     return f"{domain}/{name}:{tag or 'latest'}"
 
 
+def repository(reference: str) -> str:
+    """Of a normalised reference: without its tag or digest."""
+    name, at, _ = reference.partition("@")
+    return name if at else name.rpartition(":")[0]
+
+
 class ImageStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def find(self, image: str) -> Image | None:
+        """Raises ImageError."""
         reference = normalise(image)
-        root = self._directory / quote(reference, safe="")
-        if not (root / "rootfs").is_dir():
-            return None
-        try:
-            document = json.loads((root / "config.json").read_bytes())
-        except FileNotFoundError:
-            document = {}
-        return Image(reference, str((root / "rootfs").resolve()), document.get("config") or {})
+        for name in (reference, repository(reference)):
+            root = self._directory / quote(name, safe="")
+            if root.is_dir():
+                return _read(reference, root)
+        config = KNOWN.get(repository(reference))
+        return None if config is None else Image(reference, "", config)
 
     def resolve(self, image: str, has_command: bool) -> Image:
+        """Raises ImageError."""
         found = self.find(image)
         if found is not None:
             return found
@@ -76,5 +85,19 @@ class ImageStore:
         raise ImageError(
             "ErrImagePull",
             f'failed to pull and unpack image "{normalise(image)}": no registry is reachable from the process '
-            "runtime, and the container brings no command to run on the host's files",
+            "runtime, and the container brings no command to run on the host's files; "
+            "`balsa image set` says what it stands for",
         )
+
+
+def _read(reference: str, root: Path) -> Image:
+    files = root / "rootfs"
+    try:
+        config = json.loads((root / "config.json").read_bytes()).get("config") or {}
+    except FileNotFoundError:
+        config = {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ImageError(
+            "ErrImagePull", f'the configuration of image "{reference}" is damaged: {error}'
+        ) from error
+    return Image(reference, str(files.resolve()) if files.is_dir() else "", config)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -109,3 +110,52 @@ def test_references(image: str, reference: str) -> None:
 def test_references_that_are_none(image: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError):
         ImageStore(tmp_path).find(image)
+
+
+def write_stand_in(images: Path, name: str, text: str) -> None:
+    directory = images / quote(name, safe="")
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text(text)
+
+
+async def test_a_stand_in_runs_on_the_hosts_files(pods: Pods, tmp_path: Path) -> None:
+    config = {"config": {"Entrypoint": ["echo"], "Cmd": ["served"]}}
+    write_stand_in(tmp_path / "state/runtime/images", "docker.io/library/web", json.dumps(config))
+    assert await pods.output("", image="web:1.27", command=[]) == "served\n"
+    assert await pods.output("", image="web", command=[], args=["other"]) == "other\n"
+
+
+async def test_a_known_base_image_runs_its_arguments(pods: Pods) -> None:
+    assert await pods.output("", image="busybox:1.36", command=[], args=["echo", "hello"]) == "hello\n"
+
+
+@pytest.mark.parametrize(
+    ("stored", "image", "found"),
+    [
+        ("docker.io/library/web", "web:2", True),
+        ("docker.io/library/web", "web@sha256:" + "0" * 64, True),
+        ("docker.io/library/web:1", "web:1", True),
+        ("docker.io/library/web:1", "web:2", False),
+        ("docker.io/library/web", "me/web", False),
+        ("localhost:5000/web", "localhost:5000/web:1", True),
+    ],
+    ids=["any tag", "a digest", "one tag", "another tag", "another repository", "a registry with a port"],
+)
+def test_what_a_name_stands_for(tmp_path: Path, stored: str, image: str, found: bool) -> None:
+    write_stand_in(tmp_path, stored, '{"config": {"Cmd": ["run"]}}')
+    assert (ImageStore(tmp_path).find(image) is not None) is found
+
+
+def test_one_tag_goes_before_all(tmp_path: Path) -> None:
+    write_stand_in(tmp_path, "docker.io/library/web", '{"config": {"Cmd": ["all"]}}')
+    write_stand_in(tmp_path, "docker.io/library/web:1", '{"config": {"Cmd": ["one"]}}')
+    image = ImageStore(tmp_path).find("web:1")
+    assert image is not None
+    assert image.config["Cmd"] == ["one"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""], ids=["cut", "another type", "empty"])
+def test_a_damaged_configuration_is_said(tmp_path: Path, text: str) -> None:
+    write_stand_in(tmp_path, "docker.io/library/web", text)
+    with pytest.raises(ImageError, match="configuration of image"):
+        ImageStore(tmp_path).resolve("web", True)
