@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class Config:
     audit: AuditOptions = field(default_factory=AuditOptions)
     encryption_config_file: Path | None = None
     encryption_reload: bool = False
+    profiling: bool = True
+    flags: Mapping[str, object] = field(default_factory=dict)  # as they were given, for /flagz
 
 
 def parser() -> Parser:
@@ -138,6 +140,7 @@ def parser() -> Parser:
     flags.add_bool(
         "--encryption-provider-config-automatic-reload", False, "read that file again when it changes"
     )
+    flags.add_bool("--profiling", True, "serve profiles of this process at /debug/pprof/")
     audit_options.add_flags(flags)
     return flags
 
@@ -240,6 +243,8 @@ def config(args: argparse.Namespace) -> Config:
         shutdown_delay_s=args.shutdown_delay_duration,
         priority_and_fairness=args.enable_priority_and_fairness,
         audit=audit,
+        profiling=args.profiling,
+        flags={name.replace("_", "-"): value for name, value in vars(args).items()},
         encryption_config_file=args.encryption_provider_config,
         encryption_reload=args.encryption_provider_config_automatic_reload,
         requestheader=_requestheader(args),

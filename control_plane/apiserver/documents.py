@@ -6,7 +6,7 @@ Documents carry an ETag; a client that has one already is answered 304.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 
@@ -15,12 +15,14 @@ from control_plane.api.discovery import Discovery, Rendered
 from control_plane.api.openapi.served import V2_PROTOBUF_CONTENT_TYPE, V2_PROTOBUF_TYPE, OpenAPI
 from control_plane.apiserver import metrics, negotiation
 from control_plane.apiserver.authn.user import UserInfo
-from control_plane.apiserver.messages import JSON, TEXT, Request, Response
+from control_plane.apiserver.health import Health, slis
+from control_plane.apiserver.messages import JSON, Request, Response
 from control_plane.apiserver.routes import RequestInfo
-from store.component.health import Check, report
 
 DISCOVERY_GROUP = "apidiscovery.k8s.io"
 _AGGREGATED = f"{JSON};g={DISCOVERY_GROUP};v=%s;as=APIGroupDiscoveryList"
+
+Page = Callable[[Request], Response | Awaitable[Response]]
 
 VERSION = {
     "major": "1",
@@ -38,23 +40,23 @@ VERSION = {
     "platform": "linux/amd64",
 }
 
+metrics.note_build(VERSION)
+
 
 class Documents:
-    """Answers what is no resource. `live` and `ready` are named health checks, `debug` pages by their prefix."""
+    """Answers what is no resource. `debug` are further pages by their prefix."""
 
     def __init__(
         self,
         discovery: Discovery,
         openapi: Callable[[], OpenAPI],
-        live: Mapping[str, Check],
-        ready: Mapping[str, Check],
+        health: Health,
         issuer: Mapping[str, Callable[[], bytes]] | None = None,
-        debug: Mapping[str, Callable[[Request], Response]] | None = None,
+        debug: Mapping[str, Page] | None = None,
     ) -> None:
         self._discovery = discovery
         self._openapi = openapi
-        self._live = live
-        self._ready = ready
+        self._health = health
         self._issuer = issuer or {}
         self._debug = debug or {}
 
@@ -81,7 +83,9 @@ class Documents:
             case ["version"]:
                 return Response(200, orjson.dumps(VERSION))
             case ["healthz" | "livez" | "readyz", *_]:
-                return self._health(request, parts)
+                return self._health.serve(request, parts)
+            case ["metrics", "slis"]:
+                return Response(200, slis(), metrics.CONTENT_TYPE)
             case ["metrics"]:
                 return Response(200, metrics.render(), metrics.CONTENT_TYPE)
             case []:
@@ -92,7 +96,8 @@ class Documents:
             return Response(200, made(), "application/jwk-set+json" if jwks else JSON)
         for prefix, serve in self._debug.items():
             if request.path.startswith(prefix):
-                return serve(request)
+                page = serve(request)
+                return page if isinstance(page, Response) else await page
         raise errors.path_not_found()
 
     def _discover(self, request: Request, core: bool) -> Response:
@@ -112,17 +117,19 @@ class Documents:
         content_type = V2_PROTOBUF_CONTENT_TYPE if protobuf else JSON
         return _document(request, self._openapi().v2(protobuf), content_type)
 
-    def _health(self, request: Request, parts: list[str]) -> Response:
-        checks = self._ready if parts[0] == "readyz" else self._live
-        excluded = set(request.query.get("exclude", []))
-        chosen = {name: check for name, check in checks.items() if name not in excluded}
-        status, text = report("/" + "/".join(parts), chosen, "verbose" in request.query)
-        return Response(status, text.encode(), TEXT, {"X-Content-Type-Options": "nosniff"})
-
     def _paths(self) -> list[str]:
         groups = orjson.loads(self._discovery.legacy_groups().body)["groups"]
         versions = [each["groupVersion"] for group in groups for each in group["versions"]]
-        fixed = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+        fixed = [
+            "/healthz",
+            "/livez",
+            "/metrics",
+            "/metrics/slis",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/readyz",
+            "/version",
+        ]
         named = [f"/apis/{group['name']}" for group in groups]
         return sorted(["/api", "/api/v1", "/apis", *named, *(f"/apis/{each}" for each in versions), *fixed])
 

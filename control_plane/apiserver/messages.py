@@ -58,6 +58,7 @@ class Request:
     headers_all: Callable[[str], list[str]] = lambda name: []  # every value of a repeated header
     raw_path: str = ""  # as it was sent
     warnings: list[str] = field(default_factory=list)  # for the client, whatever becomes of its request
+    waited_s: float = 0.0  # in a queue of priority and fairness
     audit_id: str = ""
     audit_annotations: dict[str, str] = field(default_factory=dict)  # what the audit event says besides
     answer_headers: dict[str, str] = field(default_factory=dict)  # likewise

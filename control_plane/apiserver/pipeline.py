@@ -50,6 +50,12 @@ AUDIT_ID = "Audit-ID"
 MAX_AUDIT_ID_CHARS = 64
 DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 
+_DECISIONS = {
+    Decision.ALLOW: ("allowed",),
+    Decision.DENY: ("denied",),
+    Decision.NO_OPINION: ("no-opinion",),
+}
+
 PathHandler = Callable[[Request, RequestInfo, UserInfo], Awaitable[Response]]
 
 log = logs.get("apiserver")
@@ -87,7 +93,8 @@ class Pipeline:
         except Exception as error:
             response = failure(error, request)
         response.headers.update(request.answer_headers)
-        metrics.observe(info, self._is_known(info), response.status, perf_counter() - began)
+        size_bytes, duration_s = len(response.body), perf_counter() - began
+        metrics.observe(request, info, self._is_known(info), response.status, size_bytes, duration_s)
         return await _compressed(request, response)
 
     def _is_known(self, info: RequestInfo) -> bool:
@@ -161,18 +168,27 @@ class Pipeline:
             ) from error
 
     async def _authenticate(self, request: Request) -> UserInfo:
+        began, result = perf_counter(), ("error",)
         try:
             user = await self._authenticator.authenticate(request)
+            result = ("failure",) if user is None else ("success",)
         except Unauthenticated as error:
             log.info("refused a credential", reason=error, remote=request.connection.remote)
             raise errors.unauthorized() from error
+        finally:
+            metrics.AUTHENTICATIONS.add(result)
+            metrics.AUTHENTICATION_S.observe(result, perf_counter() - began)
         if user is None:
             raise errors.unauthorized()
+        metrics.observe_user(user.name)
         return user
 
     async def _authorize(self, request: Request, user: UserInfo, info: RequestInfo) -> None:
         attributes = attributes_of(user, info)
+        began = perf_counter()
         decision, reason = await self._authorizer.authorize(attributes)
+        metrics.AUTHORIZATIONS.add(_DECISIONS[decision])
+        metrics.AUTHORIZATION_S.observe(_DECISIONS[decision], perf_counter() - began)
         if self._auditor is not None:
             allowed = decision is Decision.ALLOW
             request.audit_annotations[DECISION] = "allow" if allowed else "forbid"

@@ -16,7 +16,7 @@ from control_plane.api import errors
 from control_plane.api.discovery import Discovery
 from control_plane.api.openapi.served import OpenAPI
 from control_plane.api.registry import Registry
-from control_plane.apiserver import bootstrap, metrics_api
+from control_plane.apiserver import bootstrap, metrics, metrics_api, profiling, zpages
 from control_plane.apiserver.admission.chain import AdmissionChain, UnknownPlugin, build_admission
 from control_plane.apiserver.admission.plugin import Dependencies
 from control_plane.apiserver.admission.webhooks.client import WebhookClient
@@ -32,10 +32,11 @@ from control_plane.apiserver.bootstrap import PostStartHooks
 from control_plane.apiserver.config import Config
 from control_plane.apiserver.core import Core, Object
 from control_plane.apiserver.crd.parts import CustomResources, custom_resources
-from control_plane.apiserver.documents import Documents
+from control_plane.apiserver.documents import VERSION, Documents, Page
 from control_plane.apiserver.egress import Egress, ServiceResolver
 from control_plane.apiserver.flowcontrol import debug as flowdebug
 from control_plane.apiserver.flowcontrol.parts import FlowControl, flow_control
+from control_plane.apiserver.health import Health
 from control_plane.apiserver.kubelet import KubeletClient
 from control_plane.apiserver.limits import InFlight, Limiter, Limits
 from control_plane.apiserver.pipeline import Pipeline
@@ -137,8 +138,9 @@ def build(config: Config) -> Server:
     if encryption is not None:
         ready["encryption-provider-config"] = encryption.values.check
     openapi = lru_cache(maxsize=1)(lambda: OpenAPI(aggregation.openapi))
-    debug = {flowdebug.PREFIX: flow.dumps.serve} if flow else {}
-    documents = Documents(discovery, openapi, live, ready, _issuer(authentication), debug)
+    debug = _debug(config, flow)
+    metrics.StorageCollector(feed.sizes)
+    documents = Documents(discovery, openapi, Health(live, ready), _issuer(authentication), debug)
     audit = _audit(config)
     auditor = audit.auditor if audit is not None else None
     pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits, auditor)
@@ -242,6 +244,20 @@ def _checks(core: Core, hooks: PostStartHooks) -> tuple[dict[str, Check], dict[s
         "shutdown": lambda: "the server is stopping" if core.stopping.is_set() else None,
     }
     return {**live, **store, **hooks.checks()}, ready
+
+
+def _debug(config: Config, flow: FlowControl | None) -> Mapping[str, Page]:
+    """Pages for people."""
+    version = str(VERSION["gitVersion"]).lstrip("v")
+    pages: dict[str, Page] = {
+        "/statusz": zpages.statusz(version, time.time(), time.time),
+        "/flagz": zpages.flagz(config.flags),
+    }
+    if flow is not None:
+        pages[flowdebug.PREFIX] = flow.dumps.serve
+    if config.profiling:
+        pages[profiling.PREFIX] = profiling.Profiling().serve
+    return pages
 
 
 def _issuer(authentication: Authentication) -> Mapping[str, Callable[[], bytes]]:

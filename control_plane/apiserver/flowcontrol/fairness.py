@@ -123,6 +123,7 @@ class Fairness:
         state = level.queues.start(ticket, flow.hand, now_s)
         if state is State.WAITING:
             await self._wait(ticket, level, info, flow, user)
+            request.waited_s = self._clock() - now_s
         elif state is State.REJECTED:
             raise self._refusal(level)
         return Seat(self, flow, ticket, info, user)

@@ -10,7 +10,8 @@ from prometheus_client.registry import Collector
 
 from control_plane.apiserver.flowcontrol.fairness import Fairness
 from control_plane.apiserver.flowcontrol.levels import Level
-from control_plane.apiserver.flowcontrol.tallies import Buckets, Tally
+from control_plane.apiserver.flowcontrol.tallies import Tally
+from control_plane.apiserver.series import Buckets
 
 _PREFIX = "apiserver_flowcontrol_"
 _FLOW = ("priority_level", "flow_schema")

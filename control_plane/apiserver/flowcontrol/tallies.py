@@ -3,36 +3,11 @@ only when somebody reads them."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from control_plane.apiserver.series import Buckets
 
 DURATION_BUCKETS_S = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
 LENGTH_BUCKETS = (0, 10, 25, 50, 100, 250, 500, 1000)
 SEATS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 100)
-
-
-class Buckets:
-    """A histogram that costs one bisection."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """As Prometheus writes it: upper bound and how many are not above it."""
-        so_far = 0
-        found: list[tuple[str, float]] = []
-        for bound, count in zip((*self.bounds, None), self.counts, strict=True):
-            so_far += count
-            found.append(("+Inf" if bound is None else str(float(bound)), so_far))
-        return found
 
 
 class Tally:

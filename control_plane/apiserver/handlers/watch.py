@@ -20,7 +20,7 @@ import orjson
 
 from control_plane.api import errors, protobuf
 from control_plane.api.errors import StatusError
-from control_plane.apiserver import conversion, tables
+from control_plane.apiserver import conversion, metrics, tables
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import respond
 from control_plane.apiserver.handlers.list import selection_of
@@ -163,7 +163,10 @@ class Session:
         frames = await self._frames(changes)
         self._sent_revision = max(self._sent_revision, changes[-1].revision)
         if frames:
-            await write(b"".join(frames))
+            sent = b"".join(frames)
+            resource = self._ctx.resource
+            metrics.observe_events(resource.group, resource.version, resource.resource, len(frames), len(sent))
+            await write(sent)
         return True
 
     async def _frames(self, changes: list[Change]) -> list[bytes]:

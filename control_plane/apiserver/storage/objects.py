@@ -15,6 +15,7 @@ from typing import Any
 from control_plane.api.registry import Resource
 from control_plane.apiserver.storage import codec, keys
 from control_plane.apiserver.storage.leases import EventLeases
+from control_plane.apiserver.storage.measuring import measured
 from store.client.client import StoreClient
 from store.client.errors import OutcomeUnknown, StoreError, Unavailable
 from store.client.types import Compare, KeyValue, Op, Operation, RangeResponse, TxnResponse
@@ -73,7 +74,8 @@ class Objects:
 
     async def read(self, resource: Resource, namespace: str, name: str) -> Stored | None:
         """The object now: a linearizable read."""
-        found = await self._client.range(self.key(resource, namespace, name))
+        key = self.key(resource, namespace, name)
+        found = await measured("get", key, self._client.range(key))
         return self._stored(found.kvs)
 
     async def is_stale(self, resource: Resource, namespace: str, name: str) -> bool:
@@ -130,7 +132,7 @@ class Objects:
     ) -> tuple[list[tuple[str, bytes, int]], int, bool, int]:
         """Items of the resource at `prefix` from the store itself, at a revision (0: now): (item, JSON, revision)
         each, then the revision of the list, whether there is more, and how many there are in all."""
-        page = await self._client.range(start, end, limit=limit, revision=revision)
+        page = await measured("list", prefix, self._client.range(start, end, limit=limit, revision=revision))
         found = [
             (
                 kv.key[len(prefix) :].decode(),
@@ -168,7 +170,9 @@ class Objects:
     async def _txn(self, key: bytes, expected: int, write: Operation, also: Also | None) -> TxnResponse:
         more = also or Also()
         compares = [Compare.mod_revision(key, "=", expected), *more.compares]
-        return await self._client.txn(compares, [write, *more.operations], [Op.range(key)])
+        operation = "delete" if isinstance(write, Op.delete) else "update" if expected else "create"
+        request = self._client.txn(compares, [write, *more.operations], [Op.range(key)])
+        return await measured(operation, key, request)
 
     def _check(self, response: TxnResponse, expected: int) -> None:
         if response.succeeded:

@@ -12,6 +12,7 @@ from control_plane.apiserver.admission.webhooks import review
 from control_plane.apiserver.admission.webhooks.client import Unreachable, WebhookClient
 from control_plane.apiserver.admission.webhooks.errors import CallFailed, denied, no_dry_run
 from control_plane.apiserver.admission.webhooks.matching import Invocation, Matcher
+from control_plane.apiserver.admission.webhooks.measuring import measured
 
 
 class Asking:
@@ -30,7 +31,9 @@ class Asking:
         webhook = invocation.webhook
         if request.dry_run and not webhook.quiet_on_dry_run:
             raise no_dry_run(webhook.name)
-        answer = await self._exchange(invocation, request, mutating)
+        answer = await measured(
+            webhook.name, request, mutating, self._exchange(invocation, request, mutating)
+        )
         for key, value in answer.annotations.items():
             request.annotations[f"{webhook.name}/{key}"] = value
         for warning in answer.warnings:
