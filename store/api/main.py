@@ -1,4 +1,4 @@
-"""`balsa store`: one member, from flags to a serving process and back.
+"""`balsa store`: one member, from flags to a serving process and back; two commands about members beside it.
 
 Start: flags → TLS → engine (which loads what is on the disk) → client door. Stop: no new connections, what
 is in flight is answered, the leader hands over, the log is closed. If the engine fails the process ends
@@ -47,6 +47,10 @@ def main(argv: list[str]) -> int:
         from store.api import snapshot_command  # no member needs it
 
         return snapshot_command.main(argv[1:])
+    if argv[:1] == ["status"]:
+        from store.api import status_command
+
+        return status_command.main(argv[1:])
     return process.run("store", flags.parser(), argv, serve)
 
 

@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from certs.errors import CertsError
-from certs.tls import client_context
-from store.api import flags, snapshot_file
+from store.api import credentials, flags, snapshot_file
 from store.api.snapshot_file import BadSnapshot
 from store.component.process import FatalError
 from store.raft.disk import OsDisk
@@ -47,11 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     save = commands.add_parser("save", help="download the state of a member")
     save.add_argument("file", type=Path)
-    env = os.environ.get
-    save.add_argument("--endpoint", default=env("ETCDCTL_ENDPOINTS", "https://127.0.0.1:2379").split(",")[0])
-    save.add_argument("--cacert", default=env("ETCDCTL_CACERT"), help="CA of the member")
-    save.add_argument("--cert", default=env("ETCDCTL_CERT"), help="client certificate")
-    save.add_argument("--key", default=env("ETCDCTL_KEY"), help="its key")
+    credentials.add_flags(save)
     save.set_defaults(command=_save)
     status = commands.add_parser(
         "status", help="check a file; print its checksum, revision, number of entries and size"
@@ -70,11 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _save(args: argparse.Namespace) -> None:
-    if not args.cacert:
-        raise FatalError("--cacert is needed: members speak mutual TLS only")
     aside = args.file.with_name(args.file.name + ".part")
     with aside.open("wb") as file:
-        for blob in _download(args.endpoint, client_context(args.cacert, args.cert, args.key)):
+        for blob in _download(credentials.endpoints(args)[0], credentials.context(args)):
             file.write(blob)
         file.flush()
         os.fsync(file.fileno())

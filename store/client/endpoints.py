@@ -9,6 +9,7 @@ its connection joins the idle ones.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import ssl
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ MAX_IDLE = 128  # per endpoint
 CONNECT_PATIENCE_S = (0.08, 0.3, 1.0, 2.0)  # per round of the endpoints; the last one repeats
 CONNECT_LIMIT_S = 5.0
 PENALTY_S = 1.0
+CLOSE_PATIENCE_S = 0.5  # for the other side to say good-bye
 
 
 class ConnectFailed(Exception):
@@ -108,7 +110,12 @@ class Endpoint:
         for task in list(self._opening):
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
+        idle = list(self._idle)
         self.drop_idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_PATIENCE_S):
+                for connection in idle:
+                    await connection.gone.wait()
 
 
 class Endpoints:

@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, host_header: str) -> None:
         self._prefix = f" HTTP/1.1\r\nHost: {host_header}\r\n".encode()
         self._parser = ResponseParser()
+        self.gone = asyncio.Event()  # the socket is closed
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._head: Head | None = None
@@ -98,13 +99,13 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-            self.connection_lost(None)
+            self._end(None)
 
     def close(self) -> None:
         """Close an idle connection politely (TLS says good-bye)."""
         if self._transport is not None:
             self._transport.close()
-            self.connection_lost(None)
+            self._end(None)
 
     def pause(self) -> None:
         if self._transport is not None:
@@ -120,6 +121,10 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set()
+        self._end(exc)
+
+    def _end(self, exc: Exception | None) -> None:
         self._transport = None
         for event in self._parser.eof():
             self._on_event(event)
