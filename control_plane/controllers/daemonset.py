@@ -6,21 +6,21 @@ template are kept as ControllerRevisions, and a pod says by its `controller-revi
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.api import meta, selectors
-from control_plane.api.errors import StatusError, is_already_exists, is_not_found
+from control_plane.api.errors import StatusError, is_already_exists
 from control_plane.api.meta import Object
 from control_plane.client.gvr import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
-from control_plane.controllers import batch, node_fit, ownership, pods, revisions
-from control_plane.controllers.context import NORMAL, WARNING, Context
+from control_plane.controllers import node_fit, ownership, pods, revisions
+from control_plane.controllers.context import WARNING, Context
 from control_plane.controllers.controller import Controller, named
 from control_plane.controllers.deployment.rolling import resolve
-from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
+from control_plane.controllers.expectations import LOOK_AGAIN_S
+from control_plane.controllers.pod_control import PodControl
 
 HASH_LABEL = revisions.HASH_LABEL
 
@@ -229,7 +229,8 @@ class DaemonSetController(Controller):
         self.pods = self.informer(PODS)
         self.nodes = self.informer(NODES)
         self.revisions = self.informer(CONTROLLER_REVISIONS)
-        self.expectations = Expectations(self.pods)
+        self.pod_control = PodControl(self, self.pods)
+        self.expectations = self.pod_control.expectations
         ownership.index_by_owner(self.pods)
         ownership.index_by_owner(self.revisions)
         self.reconcile_each(self.daemon_sets)
@@ -281,44 +282,25 @@ class DaemonSetController(Controller):
             changed = {**current, "revision": revisions.last(history) + 1}
             current = await self.client.update(CONTROLLER_REVISIONS, changed)
         in_use = {meta.labels(pod).get(HASH_LABEL, "") for pod in owned}
-        for old in revisions.to_clean_up(daemon_set, history, current, in_use):
+        unused = [each for each in history if revisions.digest_of(each) not in in_use]
+        for old in revisions.to_clean_up(daemon_set, unused, current):
             await self.client.delete(
                 CONTROLLER_REVISIONS, meta.name_of(old), meta.namespace_of(old), uid=meta.uid_of(old)
             )
         return revisions.digest_of(current)
 
     async def _carry_out(self, key: str, daemon_set: Object, planned: Plan, digest: str) -> None:
-        self.context.now()
         for pod in planned.failed:
             node = target_node(pod)
             text = f"Found failed daemon pod {meta.key_of(pod)} on node {node}, will try to kill it"
             self.record(daemon_set, WARNING, "FailedDaemonPod", text)
-        await asyncio.gather(*(self._delete(key, daemon_set, pod) for pod in planned.delete))
-        creating = planned.create[: batch.BURST]
-        _, error = await batch.slow_start(
-            len(creating), lambda number: self._create(key, daemon_set, creating[number], digest)
+        failure = await self.pod_control.delete_all(key, daemon_set, planned.delete)
+        nodes = planned.create
+        error = await self.pod_control.create_all(
+            key, daemon_set, lambda number: pod_for(daemon_set, nodes[number], digest), len(nodes)
         )
-        if error is not None:
-            raise error
-
-    async def _create(self, key: str, daemon_set: Object, node: str, digest: str) -> None:
-        try:
-            made = await self.client.create(PODS, pod_for(daemon_set, node, digest))
-        except StatusError as error:
-            self.record(daemon_set, WARNING, "FailedCreate", f"Error creating: {error}")
-            raise
-        self.expectations.created(key, made)
-        self.record(daemon_set, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name_of(made)}")
-
-    async def _delete(self, key: str, daemon_set: Object, pod: Object) -> None:
-        try:
-            await self.client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), uid=meta.uid_of(pod))
-        except StatusError as error:
-            if is_not_found(error):
-                return
-            raise
-        self.expectations.deleted(key, meta.uid_of(pod))
-        self.record(daemon_set, NORMAL, "SuccessfulDelete", f"Deleted pod: {meta.name_of(pod)}")
+        if first := error or failure:
+            raise first
 
     def _node_changed(self, old: Object, new: Object) -> None:
         if node_fit.placement_facts(old) != node_fit.placement_facts(new):

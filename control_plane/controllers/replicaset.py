@@ -5,19 +5,18 @@ The replicationcontroller loop is the same with another kind; both are instances
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from control_plane.api import meta, selectors
-from control_plane.api.errors import StatusError, is_forbidden, is_not_found
 from control_plane.api.meta import Object
 from control_plane.client.gvr import GVR, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from control_plane.controllers import batch, ownership, pods
-from control_plane.controllers.context import NORMAL, WARNING, Context
+from control_plane.controllers.context import Context
 from control_plane.controllers.controller import Controller, named
-from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
+from control_plane.controllers.expectations import LOOK_AGAIN_S
+from control_plane.controllers.pod_control import PodControl
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,8 @@ class ReplicaController(Controller):
         super().__init__(context)
         self.owners = self.informer(self.gvr)
         self.pods = self.informer(PODS)
-        self.expectations = Expectations(self.pods)
+        self.pod_control = PodControl(self, self.pods)
+        self.expectations = self.pod_control.expectations
         ownership.index_by_owner(self.pods)
         self.owners.add_index(ownership.BY_OWNER, ownership.owner_uid)
         self.reconcile_each(self.owners)
@@ -129,41 +129,14 @@ class ReplicaController(Controller):
         now = self.context.now()
         planned = plan(owner, active, self._related(owner), now)
         if planned.create:
-            return await self._create(key, owner, planned.create)
-        results = await asyncio.gather(
-            *(self._delete(key, owner, pod) for pod in planned.delete), return_exceptions=True
-        )
-        error = next((result for result in results if isinstance(result, BaseException)), None)
+            template = meta.nested(owner, "spec", "template", default={})
+            prefix = f"{meta.name_of(owner)}-"
+            error = await self.pod_control.create_all(
+                key, owner, lambda _: pods.from_template(template, owner, prefix), planned.create
+            )
+            return Failure("FailedCreate", error) if error else None
+        error = await self.pod_control.delete_all(key, owner, planned.delete)
         return Failure("FailedDelete", error) if error else None
-
-    async def _create(self, key: str, owner: Object, count: int) -> Failure | None:
-        _, error = await batch.slow_start(count, lambda _: self._create_one(key, owner))
-        if error is None or (is_forbidden(error) and "being terminated" in str(error)):
-            return None
-        return Failure("FailedCreate", error)
-
-    async def _create_one(self, key: str, owner: Object) -> None:
-        template = meta.nested(owner, "spec", "template", default={})
-        pod = pods.from_template(template, owner, f"{meta.name_of(owner)}-")
-        try:
-            made = await self.client.create(PODS, pod)
-        except StatusError as error:
-            self.record(owner, WARNING, "FailedCreate", f"Error creating: {error}")
-            raise
-        self.expectations.created(key, made)
-        self.record(owner, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name_of(made)}")
-
-    async def _delete(self, key: str, owner: Object, pod: Object) -> None:
-        name = meta.name_of(pod)
-        try:
-            await self.client.delete(PODS, name, meta.namespace_of(pod), uid=meta.uid_of(pod))
-        except StatusError as error:
-            if is_not_found(error):
-                return
-            self.record(owner, WARNING, "FailedDelete", f"Error deleting: {error}")
-            raise
-        self.expectations.deleted(key, meta.uid_of(pod))
-        self.record(owner, NORMAL, "SuccessfulDelete", f"Deleted pod: {name}")
 
     def _related(self, owner: Object) -> list[Object]:
         """The pods of all sets that share this one's controller (a deployment's revisions)."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from control_plane.api import meta
 from control_plane.api.meta import Object
 from control_plane.controllers.deployment.revision import template_hash
 
 HASH_LABEL = "controller-revision-hash"
+"""On a pod: which revision it has: of a daemon set its hash, as on the revision; of a stateful set its name."""
+STATEFUL_HASH_LABEL = "controller.kubernetes.io/hash"
+"""On the revisions of a stateful set."""
 
 
 def data_of(owner: Object) -> Object:
@@ -26,7 +29,7 @@ def last(history: Sequence[Object]) -> int:
     return max((_number(each) for each in history), default=0)
 
 
-def new(owner: Object, history: Sequence[Object]) -> Object:
+def new(owner: Object, history: Sequence[Object], hash_label: str = HASH_LABEL) -> Object:
     data = data_of(owner)
     digest = template_hash(data, int(meta.nested(owner, "status", "collisionCount", default=0)))
     return {
@@ -35,7 +38,7 @@ def new(owner: Object, history: Sequence[Object]) -> Object:
         "metadata": {
             "name": f"{meta.name_of(owner)}-{digest}",
             "namespace": meta.namespace_of(owner),
-            "labels": {**meta.labels(owner["spec"]["template"]), HASH_LABEL: digest},
+            "labels": {**meta.labels(owner["spec"]["template"]), hash_label: digest},
             "ownerReferences": [meta.controller_reference(owner)],
         },
         "data": data,
@@ -47,14 +50,11 @@ def digest_of(revision: Object) -> str:
     return str(meta.labels(revision).get(HASH_LABEL, ""))
 
 
-def to_clean_up(
-    owner: Object, history: Sequence[Object], current: Object, in_use: Collection[str]
-) -> list[Object]:
+def to_clean_up(owner: Object, unused: Sequence[Object], newest: Object) -> list[Object]:
     """Old revisions that no pod has, beyond the history limit, oldest first."""
     limit = int(meta.nested(owner, "spec", "revisionHistoryLimit", default=10))
-    name = meta.name_of(current)
-    unused = [each for each in history if meta.name_of(each) != name and digest_of(each) not in in_use]
-    return sorted(unused, key=_number)[: max(len(unused) - limit, 0)]
+    old = [each for each in unused if meta.name_of(each) != meta.name_of(newest)]
+    return sorted(old, key=_number)[: max(len(old) - limit, 0)]
 
 
 def _number(revision: Object) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests import kubectl
 from tests.conformance.client import Client, Resource
-from tests.e2e.conftest import until
+from tests.e2e.conftest import Cluster, until
 
 Object = dict[str, Any]
 
@@ -56,9 +57,45 @@ def running(
 
 def settled(of: Resource, name: str, check: Callable[[Object], Any], timeout_s: float = 60.0) -> Object:
     """The object once its status is as wanted."""
-    return until(f"{of.plural} {name}", lambda: obj if check(obj := of.get(name)) else None, timeout_s)  # type: ignore[return-value]
+    seen: Object = {}
+
+    def look() -> bool:
+        seen.clear()
+        seen.update(of.get(name))
+        return bool(check(seen))
+
+    try:
+        until(f"{of.plural} {name}", look, timeout_s)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; status {seen.get('status')}") from None
+    return seen
 
 
 def condition(obj: Object, kind: str) -> Object:
     conditions = obj.get("status", {}).get("conditions") or ()
     return next((each for each in conditions if each["type"] == kind), {})
+
+
+def execute(cluster: Cluster, namespace: str, pod: str, *command: str, container: str = "") -> str:
+    """What the command prints in the pod."""
+    runner = kubectl.Kubectl(
+        kubectl.found()[-1], cluster.kubeconfig, cluster.home / "kubectl-cache", namespace
+    )
+    chosen = ("-c", container) if container else ()
+    return runner("exec", pod, *chosen, "--", *command)
+
+
+def logs(client: Client, namespace: str, pod: str) -> str:
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+    code, _, content = client.raw("GET", path)
+    assert code == 200, content
+    return content.decode()
+
+
+def finished(
+    client: Client, namespace: str, pod: str, phase: str = "Succeeded", timeout_s: float = 60.0
+) -> Object:
+    of = client.of("v1", "pods", "Pod", namespace)
+    found = settled(of, pod, lambda obj: obj["status"].get("phase") in ("Succeeded", "Failed"), timeout_s)
+    assert found["status"]["phase"] == phase, found["status"]
+    return found

@@ -72,7 +72,7 @@ async def read_options(ctx: Context) -> DeleteOptions:
 
 async def delete_object(ctx: Context, options: DeleteOptions) -> write.Outcome:
     async def change(current: Stored) -> write.Plan:
-        _check_preconditions(ctx, current, options)
+        check_preconditions(ctx, current, options)
         request = write.admission_request(
             ctx, Operation.DELETE, None, current.object, options.dry_run, options.as_object()
         )
@@ -90,7 +90,7 @@ async def delete_object(ctx: Context, options: DeleteOptions) -> write.Outcome:
     return await write.guaranteed_update(ctx, change, options.dry_run)
 
 
-def _check_preconditions(ctx: Context, current: Stored, options: DeleteOptions) -> None:
+def check_preconditions(ctx: Context, current: Stored, options: DeleteOptions) -> None:
     resource, uid = ctx.resource, current.object["metadata"].get("uid", "")
     if options.uid and options.uid != uid:
         why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}"

@@ -15,9 +15,9 @@ from control_plane.api import errors, meta, selectors
 from control_plane.apiserver.admission.interface import Operation
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import body, respond, write
-from control_plane.apiserver.handlers.delete import delete_object
+from control_plane.apiserver.handlers.delete import check_preconditions, delete_object
 from control_plane.apiserver.handlers.get import not_found
-from control_plane.apiserver.handlers.options import delete_options, write_options
+from control_plane.apiserver.handlers.options import DeleteOptions, delete_options, write_options
 from control_plane.apiserver.messages import Response
 from control_plane.apiserver.storage.objects import Stored
 
@@ -50,8 +50,38 @@ async def create(ctx: Context) -> Response:
         budget = await _budget(ctx, pod)
         if budget is not None and not _unready_may_go(pod, budget):
             await _spend(ctx, pod, budget, options.dry_run)
+    if not options.dry_run:
+        options = await _mark(ctx, options)
     await delete_object(replace(ctx, info=replace(ctx.info, subresource="")), options)
     return respond.plain_object(ctx, errors.success() | {"code": 201}, 201)
+
+
+async def _mark(ctx: Context, options: DeleteOptions) -> DeleteOptions:
+    """The pod says why it goes, for whoever counts its failures. What may still be deleted afterwards: a version
+    that the client named is the one before the mark."""
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+        "lastTransitionTime": meta.rfc3339(ctx.core.clock()),
+    }
+    other = replace(ctx, info=replace(ctx.info, subresource="status"))
+
+    async def change(current: Stored) -> write.Plan:
+        check_preconditions(ctx, current, options)
+        if meta.condition_is_true(current.object, condition["type"]):
+            return write.Plan(current.object)
+        new = deepcopy(current.object)
+        status = new.setdefault("status", {})
+        others = [each for each in status.get("conditions") or () if each["type"] != condition["type"]]
+        status["conditions"] = [*others, condition]
+        return write.Plan(new)
+
+    outcome = await write.guaranteed_update(other, change)
+    if not options.resource_version:
+        return options
+    return replace(options, resource_version=meta.resource_version_of(outcome.object))
 
 
 def _ignores_budget(pod: Object) -> bool:

@@ -13,12 +13,13 @@ from control_plane.client.gvr import JOBS, PODS
 from control_plane.controllers import batch, ownership, pods
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
-from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
+from control_plane.controllers.expectations import LOOK_AGAIN_S
 from control_plane.controllers.job import counting, per_index, status
 from control_plane.controllers.job import plan as planning
 from control_plane.controllers.job.counting import FINALIZER, Counted
 from control_plane.controllers.job.per_index import INDEX
 from control_plane.controllers.job.plan import Plan
+from control_plane.controllers.pod_control import PodControl
 
 MANAGED_BY = "kubernetes.io/job-controller"
 
@@ -31,7 +32,8 @@ class JobController(Controller):
         super().__init__(context)
         self.jobs = self.informer(JOBS)
         self.pods = self.informer(PODS)
-        self.expectations = Expectations(self.pods)
+        self.pod_control = PodControl(self, self.pods)
+        self.expectations = self.pod_control.expectations
         ownership.index_by_owner(self.pods)
         self.reconcile_each(self.jobs)
         self.reconcile_owner(self.pods, "Job")
@@ -92,33 +94,11 @@ class JobController(Controller):
     async def _carry_out(self, key: str, job: Object, owned: Sequence[Object], planned: Plan) -> None:
         if planned.over is None:
             await self._release(planned.delete)  # it does not count as a failure that we take a pod away
-        await asyncio.gather(*(self._delete(key, job, pod) for pod in planned.delete))
+        failure = await self.pod_control.delete_all(key, job, planned.delete)
         creating = [pod_for(job, index, owned) for index in planned.create[: batch.BURST]]
-        _, error = await batch.slow_start(
-            len(creating), lambda number: self._create(key, job, creating[number])
-        )
-        if error is not None:
-            raise error
-
-    async def _create(self, key: str, job: Object, pod: Object) -> None:
-        try:
-            made = await self.client.create(PODS, pod)
-        except StatusError as error:
-            self.record(job, WARNING, "FailedCreate", f"Error creating: {error}")
-            raise
-        self.expectations.created(key, made)
-        self.record(job, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name_of(made)}")
-
-    async def _delete(self, key: str, job: Object, pod: Object) -> None:
-        name = meta.name_of(pod)
-        try:
-            await self.client.delete(PODS, name, meta.namespace_of(pod), uid=meta.uid_of(pod))
-        except StatusError as error:
-            if is_not_found(error):
-                return
-            raise
-        self.expectations.deleted(key, meta.uid_of(pod))
-        self.record(job, NORMAL, "SuccessfulDelete", f"Deleted pod: {name}")
+        error = await self.pod_control.create_all(key, job, creating.__getitem__, len(creating))
+        if first := error or failure:
+            raise first
 
     async def _release(self, finished: Any) -> None:
         await asyncio.gather(

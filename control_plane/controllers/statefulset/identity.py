@@ -43,8 +43,8 @@ def claim_templates(stateful_set: Object) -> list[Object]:
     return list(stateful_set["spec"].get("volumeClaimTemplates") or ())
 
 
-def make_pod(stateful_set: Object, template: Object, number: int, digest: str) -> Object:
-    """The pod of an ordinal, of the revision `digest` whose template is given."""
+def make_pod(stateful_set: Object, template: Object, number: int, revision: str) -> Object:
+    """The pod of an ordinal, of the revision of this name whose template is given."""
     name = pod_name(stateful_set, number)
     pod = pods.from_template(template, stateful_set, "")
     del pod["metadata"]["generateName"]
@@ -52,7 +52,7 @@ def make_pod(stateful_set: Object, template: Object, number: int, digest: str) -
     for key, value in (
         (POD_NAME_LABEL, name),
         (POD_INDEX_LABEL, str(number)),
-        (revisions.HASH_LABEL, digest),
+        (revisions.HASH_LABEL, revision),
     ):
         meta.set_label(pod, key, value)
     spec = pod["spec"]

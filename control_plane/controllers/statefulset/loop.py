@@ -6,16 +6,24 @@ import asyncio
 from collections.abc import Sequence
 
 from control_plane.api import meta, selectors
-from control_plane.api.errors import StatusError, is_already_exists, is_not_found
+from control_plane.api.errors import StatusError, is_already_exists
 from control_plane.api.meta import Object
 from control_plane.client.gvr import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from control_plane.controllers import ownership, pods, revisions
-from control_plane.controllers.context import NORMAL, WARNING, Context
+from control_plane.controllers.context import Context
 from control_plane.controllers.controller import Controller, named
-from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
+from control_plane.controllers.expectations import LOOK_AGAIN_S
+from control_plane.controllers.pod_control import PodControl, Words
 from control_plane.controllers.statefulset import identity, retention
 from control_plane.controllers.statefulset import plan as planning
 from control_plane.controllers.statefulset.plan import Plan
+
+WORDS = Words(
+    created="create Pod {pod} in StatefulSet {owner} successful",
+    not_created="create Pod {pod} in StatefulSet {owner} failed error: {error}",
+    deleted="delete Pod {pod} in StatefulSet {owner} successful",
+    not_deleted="delete Pod {pod} in StatefulSet {owner} failed error: {error}",
+)
 
 
 class StatefulSetController(Controller):
@@ -28,7 +36,8 @@ class StatefulSetController(Controller):
         self.pods = self.informer(PODS)
         self.revisions = self.informer(CONTROLLER_REVISIONS)
         self.claims = self.informer(PERSISTENT_VOLUME_CLAIMS)
-        self.expectations = Expectations(self.pods)
+        self.pod_control = PodControl(self, self.pods, WORDS)
+        self.expectations = self.pod_control.expectations
         ownership.index_by_owner(self.pods)
         ownership.index_by_owner(self.revisions)
         self.reconcile_each(self.sets)
@@ -46,8 +55,8 @@ class StatefulSetController(Controller):
         if not self.expectations.satisfied(key, owned):
             return LOOK_AGAIN_S
         if not meta.is_deleting(stateful_set):
-            digests = revisions.digest_of(newest), revisions.digest_of(current)
-            planned = planning.plan(stateful_set, owned, *digests, now)
+            names = meta.name_of(newest), meta.name_of(current)
+            planned = planning.plan(stateful_set, owned, *names, now)
             await self._keep_claims(stateful_set, owned)
             await self._carry_out(key, stateful_set, planned, newest, current)
         wanted = planning.status(stateful_set, owned, newest, current, now)
@@ -74,7 +83,9 @@ class StatefulSetController(Controller):
         history = ownership.children(self.revisions, stateful_set)
         newest = revisions.find(stateful_set, history)
         if newest is None:
-            newest = await self._record_revision(revisions.new(stateful_set, history))
+            newest = await self._record_revision(
+                revisions.new(stateful_set, history, revisions.STATEFUL_HASH_LABEL)
+            )
         elif newest["revision"] < revisions.last(history):
             changed = {**newest, "revision": revisions.last(history) + 1}
             newest = await self.client.update(CONTROLLER_REVISIONS, changed)
@@ -96,7 +107,7 @@ class StatefulSetController(Controller):
         self, key: str, stateful_set: Object, planned: Plan, newest: Object, current: Object
     ) -> None:
         for pod in planned.delete:
-            await self._delete(key, stateful_set, pod)
+            await self.pod_control.delete(key, stateful_set, pod)
         await asyncio.gather(
             *(
                 self._create(key, stateful_set, number, newest if is_newest else current)
@@ -105,23 +116,13 @@ class StatefulSetController(Controller):
         )
 
     async def _create(self, key: str, stateful_set: Object, number: int, revision: Object) -> None:
-        name = identity.pod_name(stateful_set, number)
         if self._has_stale_claim(stateful_set, number):
             return
-        try:
-            await self._ensure_claims(stateful_set, number)
-            template = revision["data"]["spec"]["template"]
-            clean = {field: value for field, value in template.items() if field != "$patch"}
-            pod = identity.make_pod(stateful_set, clean, number, revisions.digest_of(revision))
-            made = await self.client.create(PODS, pod)
-        except StatusError as error:
-            if not is_already_exists(error):
-                text = f"create Pod {name} in StatefulSet {meta.name_of(stateful_set)} failed error: {error}"
-                self.record(stateful_set, WARNING, "FailedCreate", text)
-            raise
-        self.expectations.created(key, made)
-        text = f"create Pod {name} in StatefulSet {meta.name_of(stateful_set)} successful"
-        self.record(stateful_set, NORMAL, "SuccessfulCreate", text)
+        await self._ensure_claims(stateful_set, number)
+        template = revision["data"]["spec"]["template"]
+        clean = {field: value for field, value in template.items() if field != "$patch"}
+        pod = identity.make_pod(stateful_set, clean, number, meta.name_of(revision))
+        await self.pod_control.create(key, stateful_set, pod)
 
     def _has_stale_claim(self, stateful_set: Object, number: int) -> bool:
         """Its going wakes us."""
@@ -157,18 +158,6 @@ class StatefulSetController(Controller):
                 if not is_already_exists(error):
                     raise
 
-    async def _delete(self, key: str, stateful_set: Object, pod: Object) -> None:
-        name = meta.name_of(pod)
-        try:
-            await self.client.delete(PODS, name, meta.namespace_of(pod), uid=meta.uid_of(pod))
-        except StatusError as error:
-            if is_not_found(error):
-                return
-            raise
-        self.expectations.deleted(key, meta.uid_of(pod))
-        text = f"delete Pod {name} in StatefulSet {meta.name_of(stateful_set)} successful"
-        self.record(stateful_set, NORMAL, "SuccessfulDelete", text)
-
     async def _clean_up(
         self,
         stateful_set: Object,
@@ -177,10 +166,9 @@ class StatefulSetController(Controller):
         newest: Object,
         current: Object,
     ) -> None:
-        in_use = {meta.labels(pod).get(revisions.HASH_LABEL, "") for pod in owned} | {
-            revisions.digest_of(current)
-        }
-        for old in revisions.to_clean_up(stateful_set, history, newest, in_use):
+        in_use = {meta.labels(pod).get(revisions.HASH_LABEL, "") for pod in owned} | {meta.name_of(current)}
+        unused = [each for each in history if meta.name_of(each) not in in_use]
+        for old in revisions.to_clean_up(stateful_set, unused, newest):
             await self.client.delete(
                 CONTROLLER_REVISIONS, meta.name_of(old), meta.namespace_of(old), uid=meta.uid_of(old)
             )

@@ -34,7 +34,7 @@ def partition(stateful_set: Object) -> int:
 
 
 def plan(stateful_set: Object, owned: Sequence[Object], newest: str, current: str, now: float) -> Plan:
-    """`newest`, `current`: digests of the revision to go to and of the one to come from."""
+    """`newest`, `current`: names of the revision to go to and of the one to come from."""
     by_ordinal = {number: pod for pod in owned if (number := identity.ordinal(stateful_set, pod)) is not None}
     wanted = identity.ordinals(stateful_set)
     step = _bring_up(stateful_set, by_ordinal, wanted, newest, current, now)
@@ -81,13 +81,19 @@ def _is_healthy(stateful_set: Object, pod: Object, now: float) -> bool:
 def _take_down(
     stateful_set: Object, by_ordinal: dict[int, Object], condemned: Sequence[int], wanted: range, now: float
 ) -> Plan | None:
-    """Those above the wanted ones, highest first."""
+    """Those above the wanted ones, highest first; in an ordered set one that is not healthy goes only when all
+    below it are.
+    """
     if not condemned:
         return None
     if not is_ordered(stateful_set):
         return Plan(delete=[by_ordinal[each] for each in condemned if not meta.is_deleting(by_ordinal[each])])
     highest = by_ordinal[condemned[0]]
-    return Plan(delete=[] if meta.is_deleting(highest) else [highest])
+    unhealthy = (
+        number for number in sorted(by_ordinal) if not _is_healthy(stateful_set, by_ordinal[number], now)
+    )
+    waits = not _is_healthy(stateful_set, highest, now) and next(unhealthy) != condemned[0]
+    return Plan(delete=[] if meta.is_deleting(highest) or waits else [highest])
 
 
 def _update(
@@ -113,8 +119,8 @@ def _update(
     return planned
 
 
-def is_of(pod: Object, digest: str) -> bool:
-    return meta.labels(pod).get(revisions.HASH_LABEL) == digest
+def is_of(pod: Object, revision: str) -> bool:
+    return meta.labels(pod).get(revisions.HASH_LABEL) == revision
 
 
 def status(
@@ -123,13 +129,12 @@ def status(
     live = [pod for pod in owned if identity.ordinal(stateful_set, pod) is not None]
     min_ready_s = int(stateful_set["spec"].get("minReadySeconds", 0))
     present = [pod for pod in live if not meta.is_deleting(pod)]
-    newest_digest, current_digest = revisions.digest_of(newest), revisions.digest_of(current)
-    updated = sum(is_of(pod, newest_digest) for pod in present)
+    updated = sum(is_of(pod, meta.name_of(newest)) for pod in present)
     counts = {
         "replicas": len(live),
         "readyReplicas": sum(pods.is_ready(pod) for pod in live),
         "availableReplicas": sum(pods.is_available(pod, min_ready_s, now) for pod in live),
-        "currentReplicas": sum(is_of(pod, current_digest) for pod in present),
+        "currentReplicas": sum(is_of(pod, meta.name_of(current)) for pod in present),
         "updatedReplicas": updated,
         "observedGeneration": meta.metadata(stateful_set).get("generation", 0),
         "collisionCount": int(meta.nested(stateful_set, "status", "collisionCount", default=0)),
