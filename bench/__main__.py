@@ -17,6 +17,7 @@ DRIVERS = {
     "failover": "bench.cluster.failover",
     "store-grpc": "bench.store.grpc",
     "scheduling": "bench.cluster.scheduling",
+    "scale": "bench.cluster.scale",
     "apiserver": "bench.apiserver.load",
 }
 

@@ -16,7 +16,7 @@ from cluster.home import Home
 from control_plane.client.client import Client, target
 from control_plane.client.gvr import GVR, NODES, PODS
 from node.agent import node_object
-from node.agent.node_object import Health, Machine, Settings
+from node.agent.node_object import Disk, Health, Machine, Settings
 
 NAMESPACE = "default"
 CREATORS = 16
@@ -57,7 +57,8 @@ async def create_all(client: Client, gvr: GVR, objects: Sequence[dict[str, Any]]
 
 async def fake_nodes(client: Client, count: int) -> None:
     """Node objects without an agent behind them, as scheduler benchmarks have them."""
-    machine = Machine(32, 2**38, 2**38, 2**40, 2**40, 2**22, 0, "amd64", "", "", "", "", "")
+    disk = Disk(2**40, 2**40)
+    machine = Machine(32, 2**38, 2**38, disk, 2**22, 0, "amd64", "", "", "", "", "")
     now_s = time.time()
     await create_all(
         client,
@@ -85,9 +86,9 @@ class Matching:
             self.count += new
             self._more.set()
 
-    async def reach(self, wanted: int) -> float:
+    async def reach(self, wanted: int, timeout_s: float = TIMEOUT_S) -> float:
         """When the last of them was seen."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             while self.count < wanted:
                 self._more.clear()
                 await self._more.wait()
