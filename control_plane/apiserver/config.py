@@ -50,6 +50,7 @@ class Config:
     max_reads: int = MAX_READS_IN_FLIGHT
     max_writes: int = MAX_WRITES_IN_FLIGHT
     shutdown_delay_s: float = 0.0
+    watch_grace_s: float = 0.0
     requestheader: dict[str, str] = field(default_factory=dict)
     egress_network_namespace: str = ""
     proxy_client_cert_file: Path | None = None
@@ -128,6 +129,12 @@ def parser() -> Parser:
         type=parse_duration,
         default=0.0,
         help="how long to go on serving, not ready, before a stop",
+    )
+    add(
+        "--shutdown-watch-termination-grace-period",
+        type=parse_duration,
+        default=0.0,
+        help="over how long watches are ended at a stop, so that their clients do not all come back at once",
     )
     add(
         "--egress-network-namespace",
@@ -241,6 +248,7 @@ def config(args: argparse.Namespace) -> Config:
         max_reads=args.max_requests_inflight,
         max_writes=args.max_mutating_requests_inflight,
         shutdown_delay_s=args.shutdown_delay_duration,
+        watch_grace_s=args.shutdown_watch_termination_grace_period,
         priority_and_fairness=args.enable_priority_and_fairness,
         audit=audit,
         profiling=args.profiling,

@@ -55,7 +55,7 @@ class TokenIssuer(Protocol):
 
 @dataclass(slots=True)
 class Core:
-    """The parts of one apiserver. `clock` is wall time in seconds; `stopping` ends the watches."""
+    """The parts of one apiserver. `clock` is wall time in seconds; `stopping` ends the watches and tunnels."""
 
     registry: Registry
     feed: Feed
@@ -72,6 +72,8 @@ class Core:
     monotonic: Callable[[], float]
     new_uid: Callable[[], str]
     stopping: asyncio.Event
+    draining: asyncio.Event = field(default_factory=asyncio.Event)  # not ready any more, and still serving
+    watch_grace_s: float = 0.0  # over how long watches end once the server stops
     tunnels: Tunnels = field(default_factory=Tunnels)
     proxy: Proxy = field(default_factory=Proxy)
     usages: NodeUsages = field(default_factory=NodeUsages)

@@ -77,11 +77,15 @@ async def _bootstrap(server: Server) -> None:
 
 
 async def _stop(server: Server, http: HTTPServer, settings: Config) -> None:
-    server.core.stopping.set()
+    """Not ready; after the delay watches end, requests under way finish, no new ones are taken."""
+    server.core.draining.set()
     http.drain()
     if settings.shutdown_delay_s:
         await asyncio.sleep(settings.shutdown_delay_s)
+    server.core.stopping.set()
     server.core.feed.wake_watchers()
+    if settings.watch_grace_s:
+        await asyncio.sleep(settings.watch_grace_s)
     try:
         async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
             await server.kubernetes_service.withdraw()

@@ -115,6 +115,7 @@ def build(config: Config) -> Server:
         monotonic=time.monotonic,
         new_uid=new_uid,
         stopping=stopping,
+        watch_grace_s=config.watch_grace_s,
     )
     egress = Egress(ServiceResolver(reader), config.egress_network_namespace)
     core.proxy = Proxy(egress)
@@ -241,7 +242,7 @@ def _checks(core: Core, hooks: PostStartHooks) -> tuple[dict[str, Check], dict[s
         **store,
         "informer-sync": lambda: None if core.feed.synced.is_set() else "the caches are not filled yet",
         **hooks.checks(),
-        "shutdown": lambda: "the server is stopping" if core.stopping.is_set() else None,
+        "shutdown": lambda: "the server is stopping" if core.draining.is_set() else None,
     }
     return {**live, **store, **hooks.checks()}, ready
 

@@ -124,12 +124,18 @@ class Session:
         await self._send_initial(write)
         self._ctx.request.begun()
         try:
-            while not self._ctx.core.stopping.is_set():
-                if await self._send_changes(write):
-                    continue
-                now = clock()
+            stops = False
+            while True:
+                if self._ctx.core.stopping.is_set() and not stops:
+                    stops = True
+                    ends_at = min(ends_at, clock() + random.random() * self._ctx.core.watch_grace_s)  # noqa: S311
+                sent, now = await self._send_changes(write), clock()
                 if now >= ends_at:
+                    if stops and not sent and self._options.allow_bookmarks:
+                        await self._send_bookmark(write)  # another server goes on from here
                     return
+                if sent:
+                    continue
                 if now >= bookmark_at:
                     await self._send_bookmark(write)
                     bookmark_at = self._next_bookmark(now, ends_at)
@@ -165,7 +171,9 @@ class Session:
         if frames:
             sent = b"".join(frames)
             resource = self._ctx.resource
-            metrics.observe_events(resource.group, resource.version, resource.resource, len(frames), len(sent))
+            metrics.observe_events(
+                resource.group, resource.version, resource.resource, len(frames), len(sent)
+            )
             await write(sent)
         return True
 

@@ -1,5 +1,8 @@
 """Fills the caches: one consistent read of `/registry/`, then one watch from the revision after it.
 
+The first read is of some revisions ago, where the store still has them: so a server that was just started has a
+history, and clients whose watches a restart has ended go on where they were instead of listing all anew.
+
 `revision` says how far *every* cache is, because all of them are fed by the same watch; a list that must be
 consistent asks the store for its revision and waits here until the feed has it. When the store has compacted what
 the watch still needs, all is read again and the watchers are cut.
@@ -23,6 +26,7 @@ from store.client.watch import Watch
 from store.component import logs
 
 LOAD_PAGE_OBJECTS = 1000
+BACKLOG_REVISIONS = 1000  # of history that a new server begins with
 RETRY_DELAY_S = 0.2
 RETRY_MAX_DELAY_S = 2.0
 
@@ -47,6 +51,7 @@ class Feed:
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = count()
         self._floor = 0
+        self._present = 0  # what must have been seen before the caches are filled
         self._stream: Watch | None = None
         self._refill = False
 
@@ -124,9 +129,32 @@ class Feed:
                 delay_s = min(delay_s * 2, RETRY_MAX_DELAY_S)
 
     async def _load(self) -> None:
+        begin = 0 if self.revision else await self._backlog()
+        try:
+            found, revision = await self._read(begin)
+        except Compacted:
+            if not begin:
+                raise
+            found, revision = await self._read(0)
+        self._floor = revision
+        for prefix in self._caches.keys() | found.keys():
+            self._cache(prefix).reset(found.get(prefix, {}), revision)
+        self._advance(revision)
+
+    async def _backlog(self) -> int:
+        """The revision to begin at. What there is now is reached when the last change of it has been seen."""
+        end = prefix_end(keys.ROOT)
+        last = await self._client.range(
+            keys.ROOT, end, limit=1, sort_order="DESCEND", sort_target="MOD", keys_only=True
+        )
+        self._present = last.kvs[0].mod_revision if last.kvs else 0
+        return max(1, last.revision - BACKLOG_REVISIONS)
+
+    async def _read(self, revision: int) -> tuple[dict[bytes, dict[str, Entry]], int]:
+        """All objects at a revision (0: now), and the revision. Raises Compacted."""
         end = prefix_end(keys.ROOT)
         found: dict[bytes, dict[str, Entry]] = defaultdict(dict)
-        start, revision, more = keys.ROOT, 0, True
+        start, more = keys.ROOT, True
         while more:
             page = await self._client.range(start, end, limit=LOAD_PAGE_OBJECTS, revision=revision)
             revision = revision or page.revision
@@ -134,11 +162,7 @@ class Feed:
                 self._keep(found, kv.key, kv.value, kv.mod_revision)
             more = page.more
             start = page.kvs[-1].key + b"\x00" if page.kvs else start
-        self._floor = revision
-        for prefix in self._caches.keys() | found.keys():
-            self._cache(prefix).reset(found.get(prefix, {}), revision)
-        self._advance(revision)
-        self.synced.set()
+        return found, revision
 
     def _keep(self, found: dict[bytes, dict[str, Entry]], key: bytes, value: bytes, revision: int) -> None:
         place = _place(key)
@@ -191,6 +215,8 @@ class Feed:
 
     def _advance(self, revision: int) -> None:
         self.revision = max(self.revision, revision)
+        if self.revision >= self._present:
+            self.synced.set()
         while self._waiters and self._waiters[0][0] <= self.revision:
             future = heapq.heappop(self._waiters)[2]
             if not future.done():

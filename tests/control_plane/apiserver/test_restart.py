@@ -36,8 +36,13 @@ def test_everything_is_there_after_a_restart(own: Harness) -> None:
     own.create(PATH, {"metadata": {"name": "b"}})
     restart(own)
     assert own.get(PATH + "/a") == made
-    answer = own.request("GET", PATH + f"?watch=true&resourceVersion={made['metadata']['resourceVersion']}")
-    event = json.loads(answer.raw)
+    since = PATH + f"?watch=true&timeoutSeconds=1&resourceVersion={made['metadata']['resourceVersion']}"
+    answer = own.request("GET", since)
+    events = [json.loads(line) for line in answer.raw.splitlines()]
+    assert [(each["type"], each["object"]["metadata"]["name"]) for each in events] == [("ADDED", "b")]
+    own.compact(int(own.get(PATH)["metadata"]["resourceVersion"]))
+    restart(own)
+    event = json.loads(own.request("GET", since).raw)
     assert event["type"] == "ERROR"
     assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
     assert event["object"]["message"].startswith("too old resource version: ")
