@@ -17,6 +17,7 @@ import orjson
 
 from control_plane.api import errors
 from control_plane.api.errors import StatusError
+from control_plane.api.validation.warnings import of_kind as kind_warnings
 from control_plane.apiserver import metrics
 from control_plane.apiserver.audit.auditor import Auditor
 from control_plane.apiserver.audit.event import Event
@@ -212,6 +213,7 @@ class Pipeline:
             return await self._paths(request, info, user)
         if resource.custom_kind is not None and resource.custom_kind.deprecation:
             request.warnings.append(resource.custom_kind.deprecation)
+        request.warnings.extend(kind_warnings(resource))
         ctx = Context(self._core, request, info, user, resource, request.warnings)
         return await resource_handler(ctx)(ctx)
 

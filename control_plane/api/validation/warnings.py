@@ -1,6 +1,6 @@
 """What is accepted but worth a word: the `Warning` headers that kubectl prints.
 
-`warnings(resource, obj, old)` is asked after validation; with `old`, a pod-making kind only warns of what
+`of_kind(resource)` holds for every request, `warnings(resource, obj, old)` is asked after validation; with `old`, a pod-making kind only warns of what
 is new.
 """
 
@@ -45,7 +45,7 @@ _NAMES_IN = {
 
 def warnings(resource: Resource, obj: Object, old: Object | None = None) -> list[str]:
     name = resource.group_resource
-    found = [_DEPRECATED_KINDS[name]] if name in _DEPRECATED_KINDS else []
+    found: list[str] = []
     if old is None and name in _NAMES_IN:
         found += _surprising_name(obj, _NAMES_IN[name])
     if name == "pods":
@@ -58,7 +58,7 @@ def warnings(resource: Resource, obj: Object, old: Object | None = None) -> list
     return found
 
 
-def for_read(resource: Resource) -> list[str]:
+def of_kind(resource: Resource) -> list[str]:
     """A deprecated kind says so whenever it is asked for."""
     name = resource.group_resource
     return [_DEPRECATED_KINDS[name]] if name in _DEPRECATED_KINDS else []

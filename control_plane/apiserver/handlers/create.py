@@ -41,12 +41,12 @@ async def create_object(ctx: Context, obj: Object, options: WriteOptions) -> Obj
         ctx, Operation.CREATE, obj, None, options.dry_run, _options_object(options), metadata.get("name", "")
     )
     await ctx.core.admission.mutate(request)
-    rules.prepare_for_create(ctx.stored_resource, obj, ctx.user)
     lifecycle.begin(obj, ctx.core.new_uid(), ctx.core.clock())
     base = metadata.get("generateName", "") if not metadata.get("name") else ""
     if base:
         metadata["name"] = lifecycle.generated_name(base)
         rules.default(ctx.stored_resource, obj)  # what follows from the name
+    rules.prepare_for_create(ctx.stored_resource, obj, ctx.user)  # a job selects by its uid
     request.name = metadata.get("name", "")
     rules.check(ctx, rules.validate_create(ctx, obj), metadata.get("name", ""))
     for warning in rules.warnings(ctx, obj):

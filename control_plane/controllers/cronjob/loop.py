@@ -84,7 +84,7 @@ class CronJobController(Controller):
 
     async def _drop_missing(self, cron_job: Object, found: Active) -> None:
         """The informer may lag behind our own writes, so the API is asked before a job is called missing."""
-        for name in found.unexpected:
+        for name in await self._still_unexpected(cron_job, found):
             text = f"Saw a job that the controller did not create or forgot: {name}"
             self.record(cron_job, WARNING, "UnexpectedJob", text)
         for reference in found.unseen:
@@ -99,6 +99,13 @@ class CronJobController(Controller):
                 found.references.remove(reference)
                 text = f"Active job went missing: {reference['name']}"
                 self.record(cron_job, NORMAL, "MissingJob", text)
+
+    async def _still_unexpected(self, cron_job: Object, found: Active) -> list[str]:
+        if not found.unexpected:
+            return []
+        fresh = await self.client.get(CRON_JOBS, meta.name_of(cron_job), meta.namespace_of(cron_job))
+        listed = {each.get("name") for each in meta.nested(fresh, "status", "active") or ()}
+        return [name for name in found.unexpected if name not in listed]
 
     async def _run_due(
         self, cron_job: Object, schedule: Schedule, zone: tzinfo, found: Active

@@ -64,6 +64,31 @@ def test_generate_name_draws_a_name(api: Harness, namespace: str) -> None:
     assert len(first) == len("gen-") + 5
 
 
+def test_a_job_selects_by_its_uid_and_is_labelled_by_its_name(api: Harness, namespace: str) -> None:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"generateName": "j-"},
+        "spec": {"template": template},
+    }
+    made = api.create(f"/apis/batch/v1/namespaces/{namespace}/jobs", job)
+    metadata, spec = made["metadata"], made["spec"]
+    assert spec["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": metadata["uid"]}}
+    assert spec["template"]["metadata"]["labels"]["batch.kubernetes.io/job-name"] == metadata["name"]
+
+
+@pytest.mark.parametrize(
+    ("path", "warning"),
+    [
+        ("/api/v1/namespaces/default/endpoints", "v1 Endpoints is deprecated in v1.33+"),
+        ("/api/v1/componentstatuses", "v1 ComponentStatus is deprecated in v1.19+"),
+    ],
+)
+def test_a_deprecated_kind_says_so_to_readers(api: Harness, path: str, warning: str) -> None:
+    assert any(warning in each for each in api.request("GET", path).warnings)
+
+
 def test_a_second_create_conflicts(api: Harness, namespace: str) -> None:
     api.create(path_of(namespace), config_map("a"))
     answer = api.request("POST", path_of(namespace), config_map("a"))
