@@ -85,40 +85,40 @@ def _yaml_reason(error: Exception) -> str:
     return f"line {mark.line + 1}: {problem}" if mark is not None else problem
 
 
-class _Pairs(dict[str, Any]):
-    """An object that remembers which keys occurred twice."""
+def in_order(raw: bytes, problems: list[str]) -> list[str]:
+    """Unknown and duplicate fields of a JSON body in the order in which it has them, as Go reports them."""
+    found: list[str] = []
+    _collect(json.loads(raw, object_pairs_hook=_Pairs), "", found)
+    place = {problem: index for index, problem in enumerate(found)}
+    return sorted(problems, key=lambda problem: place.get(problem, len(place)))
 
-    twice: list[str]
 
-
-def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
-    found = _Pairs(pairs)
-    found.twice = []
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen and key not in found.twice:
-                found.twice.append(key)
-            seen.add(key)
-    return found
+class _Pairs(list[tuple[str, Any]]):
+    """An object as its keys and values, some of them twice."""
 
 
 def _json_duplicates(raw: bytes) -> list[str]:
-    duplicates: list[str] = []
-    _collect(json.loads(raw, object_pairs_hook=_pairs), "", duplicates)
-    return duplicates
+    found: list[str] = []
+    _collect(json.loads(raw, object_pairs_hook=_Pairs), "", found)
+    return [problem for problem in found if problem.startswith("duplicate")]
 
 
-def _collect(value: Any, path: str, duplicates: list[str]) -> None:
+def _collect(value: Any, path: str, found: list[str]) -> None:
+    """Every place of the body as what could be wrong there: once unknown, from then on duplicate."""
     if isinstance(value, _Pairs):
-        for key, item in value.items():
+        seen: dict[str, bool] = {}  # whether it was told that the key is there twice
+        for key, item in value:
             where = f"{path}.{key}" if path else key
-            if key in value.twice:
-                duplicates.append(f"duplicate field {quote(where)}")
-            _collect(item, where, duplicates)
+            if key not in seen:
+                seen[key] = False
+                found.append(f"unknown field {quote(where)}")
+            elif not seen[key]:
+                seen[key] = True
+                found.append(f"duplicate field {quote(where)}")
+            _collect(item, where, found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _collect(item, f"{path}[{index}]", duplicates)
+            _collect(item, f"{path}[{index}]", found)
 
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

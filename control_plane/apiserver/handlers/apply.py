@@ -5,19 +5,24 @@ An apply to a name that does not exist creates the object, for which its author 
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from control_plane.api import errors, meta
 from control_plane.api.body import BodyError, parse_json, parse_yaml
+from control_plane.api.decode import DecodeError, decode_error
 from control_plane.api.errors import StatusError
+from control_plane.api.schema import Node
 from control_plane.apiserver import patch_schema
 from control_plane.apiserver.authz.forbidden import forbidden_error
 from control_plane.apiserver.authz.interface import Attributes, Decision
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import body, write
+from control_plane.apiserver.handlers.body import GVK
 from control_plane.apiserver.handlers.create import create_object
-from control_plane.apiserver.handlers.options import WriteOptions
+from control_plane.apiserver.handlers.options import IGNORE, STRICT, WriteOptions
 from control_plane.apiserver.patch import apply as server_side
+from control_plane.apiserver.patch.apply import declared
 from control_plane.apiserver.patch.apply.fields import NOTHING, Paths
 
 Object = dict[str, Any]
@@ -26,20 +31,22 @@ Object = dict[str, Any]
 def applied(ctx: Context, patch_body: bytes, live: Object | None, options: WriteOptions) -> Object:
     """The object (of the request's version) with the configuration of the body applied. Raises
     StatusError."""
-    config = _read(ctx, patch_body)
-    if not options.field_manager:
-        problem = errors.required("fieldManager", "is required for apply patch")
-        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [problem])
-    return server_side.apply(
+    config = read(patch_body, ctx.resource.gvk)
+    check_manager(options)
+    node = patch_schema.node_of(ctx.resource)
+    _check_declared(ctx, config, node)
+    result = server_side.apply(
         live,
         config,
-        patch_schema.node_of(ctx.resource),
+        node,
         options.field_manager,
         options.force,
         meta.rfc3339(ctx.core.clock()),
         ctx.info.subresource,
         _reset(ctx),
     )
+    _check_duplicates(ctx, patch_body, options)
+    return result
 
 
 async def create(ctx: Context, patch_body: bytes, options: WriteOptions) -> Object:
@@ -62,7 +69,40 @@ def is_absent(ctx: Context, error: StatusError) -> bool:
     return errors.is_not_found(error) and same and not ctx.info.subresource
 
 
-def _read(ctx: Context, patch_body: bytes) -> Object:
+def check_manager(options: WriteOptions) -> None:
+    """Raises StatusError Invalid."""
+    if not options.field_manager:
+        problem = errors.required("fieldManager", "is required for apply patch")
+        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [problem])
+
+
+def _check_declared(ctx: Context, config: Object, node: Node | None) -> None:
+    """Raises StatusError BadRequest for fields that the schema does not know."""
+    gvk = ctx.resource.gvk
+    try:
+        _, problems = body.normalized(ctx, deepcopy(config), gvk)
+    except DecodeError as error:
+        raise errors.bad_request(decode_error(gvk[1], gvk[2], str(error))) from error
+    if problems:
+        unknown = [problem.removeprefix('unknown field "').removesuffix('"') for problem in problems]
+        raise errors.bad_request(declared.message(config, node, unknown, ctx.namespace))
+
+
+def _check_duplicates(ctx: Context, patch_body: bytes, options: WriteOptions) -> None:
+    """Raises StatusError BadRequest, or warns, of keys that stand there twice."""
+    _, duplicates = parse_yaml(patch_body)
+    if not duplicates or options.field_validation == IGNORE:
+        return
+    why = "error converting YAML to JSON: yaml: unmarshal errors:" + "".join(
+        f"\n  {each}" for each in duplicates
+    )
+    if options.field_validation == STRICT:
+        raise errors.bad_request(f"error strict decoding YAML: {why}")
+    ctx.warn(why)
+
+
+def read(patch_body: bytes, gvk: GVK) -> Object:
+    """The configuration. Raises StatusError BadRequest for what is none, or one of another kind."""
     try:
         is_json = patch_body.lstrip()[:1] == b"{"
         config, _ = parse_json(patch_body) if is_json else parse_yaml(patch_body)
@@ -70,7 +110,7 @@ def _read(ctx: Context, patch_body: bytes) -> Object:
         raise errors.bad_request(f"error decoding patch: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("metadata", {}), dict):
         raise errors.bad_request("error decoding patch: not an object")
-    group, version, kind = ctx.resource.gvk
+    group, version, kind = gvk
     expected = meta.api_version(group, version)
     if config.get("apiVersion") != expected:
         raise errors.bad_request(

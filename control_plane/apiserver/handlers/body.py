@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from control_plane.api import errors, protobuf
-from control_plane.api.body import BodyError, parse_json, parse_yaml
+from control_plane.api.body import BodyError, in_order, parse_json, parse_yaml
 from control_plane.api.decode import DecodeError, decode, decode_error, strict_error
 from control_plane.api.schema import lookup
 from control_plane.apiserver.core import Context
@@ -39,7 +39,7 @@ async def read_object(ctx: Context, gvk: GVK, field_validation: str) -> Object:
     """The body as an object of `gvk`. Raises StatusError."""
     body = await read_body(ctx)
     obj, problems = parse(ctx, body, gvk)
-    return checked(ctx, obj, gvk, field_validation, problems)
+    return checked(ctx, obj, gvk, field_validation, problems, body)
 
 
 def parse(ctx: Context, body: bytes, gvk: GVK) -> tuple[Object, list[str]]:
@@ -57,13 +57,16 @@ def parse(ctx: Context, body: bytes, gvk: GVK) -> tuple[Object, list[str]]:
     return obj, problems
 
 
-def checked(ctx: Context, obj: Object, gvk: GVK, field_validation: str, problems: list[str]) -> Object:
+def checked(
+    ctx: Context, obj: Object, gvk: GVK, field_validation: str, problems: list[str], body: bytes = b""
+) -> Object:
     """The object as Go's decoder would leave it. Raises StatusError BadRequest."""
     try:
         obj, unknown = normalized(ctx, obj, gvk)
     except DecodeError as error:
         raise errors.bad_request(decode_error(gvk[1], gvk[2], str(error))) from error
-    problems = [*problems, *unknown]
+    both = bool(problems and unknown) and body.lstrip()[:1] == b"{"
+    problems = in_order(body, [*problems, *unknown]) if both else [*unknown, *problems]
     if problems and field_validation == STRICT:
         raise errors.bad_request(strict_error(gvk[1], gvk[2], problems))
     warn_of(ctx, problems, field_validation)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from control_plane.api.errors import StatusError
 from control_plane.api.schema import Node, from_openapi, lookup
-from control_plane.apiserver.patch.apply import apply, track, track_create, trees
+from control_plane.apiserver.patch.apply import apply, declared, track, track_create, trees
 from control_plane.apiserver.patch.apply.fields import flatten, from_fields_v1, show
 from control_plane.apiserver.patch.apply.tracking import MAX_UPDATE_MANAGERS
 
@@ -236,3 +236,26 @@ def test_sets_of_fields(first: Object, second: Object) -> None:
     paths = [from_fields_v1(each) for each in (one, other, union)]
     assert paths[2] == paths[0] | paths[1]
     assert from_fields_v1(trees.without(union, other) or {}) == paths[0] - paths[1]
+
+
+@pytest.mark.parametrize(
+    ("unknown", "told"),
+    [
+        (["foo"], ".foo: field not declared in schema"),
+        (
+            ["spec.containers[0].foo", "spec.tolerations[0].bar"],
+            'errors:\n  .spec.containers[name="c"].foo: field not declared in schema'
+            "\n  .spec.tolerations[0].bar: field not declared in schema",
+        ),
+    ],
+    ids=["one", "several, in lists with and without keys"],
+)
+def test_fields_that_are_not_declared(unknown: list[str], told: str) -> None:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "c", "foo": 1}], "tolerations": [{"bar": 1}]},
+    }
+    head = "failed to create typed patch object (n/p; v1, Kind=Pod): "
+    assert declared.message(config, POD, unknown, "n") == head + told
