@@ -42,7 +42,9 @@ class Disk(Protocol):
 
     def reader(self, path: Path) -> Reader: ...
 
-    def create(self, path: Path) -> File: ...
+    def create(self, path: Path, reserve_bytes: int = 0) -> File:
+        """An empty file; what is reserved reads as zeros until it is written. Then a sync need not wait for the
+        file system's own log, in which a growing file's length stands."""
 
     def append(self, path: Path) -> File: ...
 
@@ -62,10 +64,17 @@ class OsFile:
     def __init__(self, path: Path, flags: int) -> None:
         self._descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
+    def reserve(self, size_bytes: int) -> None:
+        try:
+            os.posix_fallocate(self._descriptor, 0, size_bytes)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # this file system cannot, and need not
+                raise
+
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        written = os.write(self._descriptor, data)
+        while written < len(data):
+            written += os.write(self._descriptor, memoryview(data)[written:])
 
     def sync(self) -> None:
         os.fdatasync(self._descriptor)
@@ -95,8 +104,11 @@ class OsDisk:
     def reader(self, path: Path) -> Reader:
         return path.open("rb")
 
-    def create(self, path: Path) -> File:
-        return OsFile(path, os.O_WRONLY | os.O_TRUNC)
+    def create(self, path: Path, reserve_bytes: int = 0) -> File:
+        file = OsFile(path, os.O_WRONLY | os.O_TRUNC)
+        if reserve_bytes:
+            file.reserve(reserve_bytes)
+        return file
 
     def append(self, path: Path) -> File:
         return OsFile(path, os.O_WRONLY | os.O_APPEND)
@@ -174,9 +186,9 @@ class FaultyDisk(OsDisk):
     def __init__(self, faults: DiskFaults | None = None) -> None:
         self.faults = faults or DiskFaults()
 
-    def create(self, path: Path) -> File:
+    def create(self, path: Path, reserve_bytes: int = 0) -> File:
         self.faults.check()
-        return _FaultyFile(super().create(path), self.faults)
+        return _FaultyFile(super().create(path, reserve_bytes), self.faults)
 
     def append(self, path: Path) -> File:
         return _FaultyFile(super().append(path), self.faults)

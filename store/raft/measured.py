@@ -52,8 +52,8 @@ class MeasuredDisk(FaultyDisk):
         self.snapshot_syncs = Histogram(SYNC_BOUNDS_S)
         self.log_written_bytes = 0
 
-    def create(self, path: Path) -> File:
-        return self._measured(super().create(path), path)
+    def create(self, path: Path, reserve_bytes: int = 0) -> File:
+        return self._measured(super().create(path, reserve_bytes), path)
 
     def append(self, path: Path) -> File:
         return self._measured(super().append(path), path)

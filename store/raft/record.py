@@ -53,7 +53,8 @@ class Record(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What a segment holds: the records of whole batches, and where they end. Behind `end` is a torn batch."""
+    """What a segment holds: the records of whole batches, and where they end. Behind `end` are the zeros of what is
+    reserved, or a torn batch."""
 
     records: list[Record]
     end: int
@@ -99,10 +100,11 @@ def scan(path: Path, data: bytes, last_batch: int) -> Scan:
     records: list[Record] = []
     whole, end = 0, HEADER_BYTES
     offset, batch, remaining = HEADER_BYTES, last_batch, 0
-    while offset < len(data):
+    used = len(data.rstrip(b"\0"))  # no record begins behind it
+    while offset < used:
         found = _read(data, offset)
         if found is None:
-            _refuse_if_synced(path, data, offset, batch if remaining else batch + 1)
+            _refuse_if_synced(path, data, offset, used, batch if remaining else batch + 1)
             break
         record, *place, offset_after = found
         expected = [batch, remaining - 1] if remaining else [batch + 1, place[1]]
@@ -114,7 +116,7 @@ def scan(path: Path, data: bytes, last_batch: int) -> Scan:
         records.append(record)
         if remaining == 0:
             whole, end = len(records), offset
-    return Scan(records[:whole], end, batch if remaining == 0 else batch - 1, end < len(data))
+    return Scan(records[:whole], end, batch if remaining == 0 else batch - 1, end < used)
 
 
 def _read(data: bytes, offset: int) -> tuple[Record, int, int, int] | None:
@@ -130,14 +132,14 @@ def _read(data: bytes, offset: int) -> tuple[Record, int, int, int] | None:
     return Record(Kind(kind), bytes(view[offset + FRAME_BYTES : end])), batch, remaining, end
 
 
-def _refuse_if_synced(path: Path, data: bytes, offset: int, torn_batch: int) -> None:
-    for later in _batches_after(data, offset + 1):
+def _refuse_if_synced(path: Path, data: bytes, offset: int, used: int, torn_batch: int) -> None:
+    for later in _batches_after(data, offset + 1, used):
         if later > torn_batch:
             raise Corrupted(path, offset, "a record does not match its checksum, and later ones were synced")
 
 
-def _batches_after(data: bytes, offset: int) -> Iterator[int]:
-    while offset + FRAME_BYTES <= len(data):
+def _batches_after(data: bytes, offset: int, used: int) -> Iterator[int]:
+    while offset < used:
         found = _read(data, offset)
         if found is None:
             offset += 1

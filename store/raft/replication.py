@@ -26,7 +26,7 @@ from store.raft.snapshot import SnapshotStore
 SNAPSHOT_RETRY_S = 2.0
 """A snapshot whose pieces nobody acknowledges for so long begins again."""
 
-COMMIT_DELAY_S = 0.001
+COMMIT_DELAY_S = 0.002
 """How long followers may not know what is committed, when nothing else is sent to them."""
 _NEVER = math.inf
 

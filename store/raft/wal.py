@@ -6,7 +6,8 @@ Appends gather in memory; `sync` writes them as one batch with one fdatasync, an
 that relies on them. Each segment begins with all that a reader needs (metadata, hard state, commit index, the entry
 before its first), so that compaction is the removal of whole old files, oldest first: there is no moment at which
 an entry that is still needed is in no file (stock pysyncobj clears its journal and appends the rest again). A new
-segment is written aside, synced and renamed, after everything in the one before is synced.
+segment is written aside, synced and renamed, after everything in the one before is synced. Its room is reserved
+then, so that a sync waits for the data alone; the zeros behind the last record are no part of the log.
 
 The commit index is written, but never a reason to sync: Raft recovers it; the record only lets a member apply
 what it knows at start.
@@ -191,7 +192,7 @@ class Wal:
         path = self._directory / f"{number:016x}{SUFFIX}"
         aside = path.with_suffix(TEMPORARY_SUFFIX)
         head = pack_header(number) + pack_batch(self._batch, self._opening_records())
-        file = self._disk.create(aside)
+        file = self._disk.create(aside, self._segment_bytes)
         file.write(head)
         file.sync()
         self._disk.rename(aside, path)
@@ -226,8 +227,11 @@ def _load(disk: Disk, directory: Path) -> _Loaded:
         data = disk.read(path)
         check_header(path, data, number)
         found = scan(path, data, last_batch)
+        is_last = number == numbers[-1]
         if found.torn:
-            _cut(disk, path, found, len(data), is_last=number == numbers[-1])
+            _check_torn(path, found, is_last)
+        if is_last and found.end < len(data):
+            disk.truncate(path, found.end)
         last_batch = found.last_batch
         previous_index = _replay(path, found.records, state)
         segments.append(_Segment(number, path, previous_index, found.end))
@@ -247,13 +251,11 @@ def _segment_numbers(disk: Disk, directory: Path) -> list[int]:
     return numbers
 
 
-def _cut(disk: Disk, path: Path, found: Scan, size_bytes: int, is_last: bool) -> None:
+def _check_torn(path: Path, found: Scan, is_last: bool) -> None:
     if not is_last:
         raise Corrupted(path, found.end, "the segment ends in a torn record, and a later one follows")
     if not found.records:  # a segment gets its name when its first batch is synced
         raise Corrupted(path, HEADER_BYTES, "the segment's first records do not match their checksums")
-    assert found.end < size_bytes
-    disk.truncate(path, found.end)
 
 
 def _replay(path: Path, records: list[Record], state: WalState) -> int:

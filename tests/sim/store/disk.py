@@ -23,11 +23,16 @@ class PowerLoss(BaseException):
     """The member stopped in the middle of an operation. Not an Exception: nothing may handle it."""
 
 
-class _Content:
-    __slots__ = ("data", "synced")
+RESERVED_BYTES = 1024
+"""At most: zeros behind a file's end that are there from the start; few, to be read quickly."""
 
-    def __init__(self) -> None:
+
+class _Content:
+    __slots__ = ("data", "reserved", "synced")
+
+    def __init__(self, reserve_bytes: int) -> None:
         self.data = bytearray()
+        self.reserved = min(reserve_bytes, RESERVED_BYTES)
         self.synced = 0  # files only grow, but for `truncate`, which syncs
 
 
@@ -101,7 +106,8 @@ class SimDisk:
         return sorted(name[len(prefix) :] for name in self._names if name.startswith(prefix))
 
     def read(self, path: Path) -> bytes:
-        return bytes(self._content(path).data)
+        content = self._content(path)
+        return bytes(content.data.ljust(content.reserved, b"\0"))
 
     def size(self, path: Path) -> int:
         return len(self._content(path).data)
@@ -109,9 +115,9 @@ class SimDisk:
     def reader(self, path: Path) -> Reader:
         return io.BytesIO(self.read(path))
 
-    def create(self, path: Path) -> File:
+    def create(self, path: Path, reserve_bytes: int = 0) -> File:
         self.operation()
-        content = self._names[str(path)] = _Content()
+        content = self._names[str(path)] = _Content(reserve_bytes)
         return SimFile(self, content)
 
     def append(self, path: Path) -> File:
@@ -121,6 +127,7 @@ class SimDisk:
         self.operation()
         content = self._content(path)
         del content.data[size_bytes:]
+        content.reserved = 0
         content.synced = len(content.data)
 
     def rename(self, old: Path, new: Path) -> None:

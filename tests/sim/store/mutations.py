@@ -109,9 +109,9 @@ def _b4(right: Any) -> Any:
 
 @mutation("B5-snapshots-share-a-file-aside", sim_disk.SimDisk, "create")
 def _b5(right: Any) -> Any:
-    def create(self: Any, path: Any) -> Any:
+    def create(self: Any, path: Any, reserve_bytes: int = 0) -> Any:
         before = self._names.get(str(path))
-        file = right(self, path)
+        file = right(self, path, reserve_bytes)
         if str(path).endswith(".tmp") and before is not None and "/snap/" in str(path):
             file._content.data += before.data
         return file

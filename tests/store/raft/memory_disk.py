@@ -13,12 +13,17 @@ class PowerLoss(BaseException):
     """The machine stopped in the middle of an operation. Not an Exception: nothing may handle it."""
 
 
+RESERVED_BYTES = 2048
+"""At most, to be read quickly."""
+
+
 class _Content:
     """A file's bytes: what a reader sees, and what a crash leaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserve_bytes: int = 0) -> None:
         self.written = bytearray()
         self.synced = b""
+        self.reserved = min(reserve_bytes, RESERVED_BYTES)  # read as zeros behind what is written
 
 
 class MemoryFile:
@@ -76,7 +81,8 @@ class MemoryDisk:
         return sorted(each.name for each in self._names if each.parent == path)
 
     def read(self, path: Path) -> bytes:
-        return bytes(self._content(path).written)
+        content = self._content(path)
+        return bytes(content.written.ljust(content.reserved, b"\0"))
 
     def size(self, path: Path) -> int:
         return len(self._content(path).written)
@@ -84,9 +90,9 @@ class MemoryDisk:
     def reader(self, path: Path) -> Reader:
         return io.BytesIO(self.read(path))
 
-    def create(self, path: Path) -> File:
+    def create(self, path: Path, reserve_bytes: int = 0) -> File:
         self.operation("create")
-        self._names[path] = _Content()
+        self._names[path] = _Content(reserve_bytes)
         return MemoryFile(self, self._names[path])
 
     def append(self, path: Path) -> File:
@@ -96,6 +102,7 @@ class MemoryDisk:
         self.operation("truncate")
         content = self._content(path)
         del content.written[size_bytes:]
+        content.reserved = 0
         content.synced = bytes(content.written)
 
     def rename(self, old: Path, new: Path) -> None:

@@ -154,7 +154,7 @@ def test_compaction_removes_whole_segments_and_keeps_every_entry_behind_the_inde
         wal.append(entry(index, size=200))
         wal.sync()
     before = wal.size_bytes
-    wal.release(40)
+    wal.remove(wal.detach(40))
     assert wal.size_bytes < before
     state = reopen(disk)
     assert state.metadata == b"whose"
@@ -175,7 +175,7 @@ def test_a_truncation_behind_a_released_segment_is_replayed() -> None:
     for each in range(index - 2, index + 10):
         wal.append(entry(each, term=2))
     wal.sync()
-    wal.release(index + 5)
+    wal.remove(wal.detach(index + 5))
     assert len(disk.list(DIRECTORY)) == 1
     state = reopen(disk)
     assert state.entries[0] == (b"", index - 3, 1)
@@ -193,7 +193,7 @@ def test_a_crash_at_any_step_of_writing_cutting_and_compacting_loses_nothing_syn
             wal.sync()
             promised.append(index)
             if index % 10 == 0:
-                wal.release(index - 5)
+                wal.remove(wal.detach(index - 5))
 
     counter = MemoryDisk()
     work(counter, [])
@@ -232,8 +232,10 @@ def test_on_a_real_disk(tmp_path: Path) -> None:
     for index in range(2, 100):
         wal.append(entry(index))
         wal.sync()
-    wal.release(50)
+    wal.remove(wal.detach(50))
     wal.close()
+    last = max((tmp_path / "wal").iterdir())
+    assert last.stat().st_size >= SEGMENT_BYTES, "its room is reserved"
     wal, state = Wal.open(OsDisk(), tmp_path / "wal", SEGMENT_BYTES)
     wal.close()
     assert state.entries[-1] == entry(99)
