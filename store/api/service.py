@@ -61,6 +61,7 @@ CLUSTER_VERSION = "3.6"
 MAX_REQUEST_BYTES = 3 * 512 * 1024  # 1.5 MiB, etcd's
 QUOTA_BYTES = 2 * 1024**3  # etcd's default
 STATUS_AGE_S = 0.02
+NEVER_COMPACTED = -1  # as etcd says it
 
 
 @dataclass(slots=True)
@@ -284,7 +285,8 @@ class StoreService:
         await self.linearize()
         self.auth.require_admin()
         store = self.machine.store
-        return HashResponse(store.hash_at(revision), store.compact_revision, revision or store.revision)
+        compacted = store.compact_revision or NEVER_COMPACTED
+        return HashResponse(store.hash_at(revision), compacted, revision or store.revision)
 
     async def defragment(self) -> None:
         """There is no file with holes: the same as what is done anyway, at once."""

@@ -149,6 +149,36 @@ SCRIPTS: dict[str, list[Step]] = {
         ("txn", 'lease("t") = "0"\n\nput t 9\nput t 10\n\n\n'),
         ("txn -w json", 'value("t") != "1"\n\nget t\n\n\n'),
     ],
+    "interactive transactions": [
+        "put ti 1",
+        ("txn -i", 'value("ti") = "1"\n\nput ti 2\nget ti\n\nget ti\n\n'),
+        ("txn -i", 'value("ti") = "1"\n\nput ti 3\n\nget ti\n\n'),
+        ("txn -i", "nonsense\n"),
+    ],
+    "as JSON and in hexadecimal": [
+        "put x y -w json",
+        "put x z -w json --prev-kv",
+        "get --hex x",
+        "get x --consistency=s",
+        "get --prefix x --count-only -w json",
+        "del x -w json --prev-kv",
+        "lease list -w json",
+        "user list -w json",
+        "role list -w json",
+        "role add rj",
+        "role grant-permission rj read a z",
+        "role get rj -w json",
+        "user add uj:p",
+        "user grant-role uj rj",
+        "user get uj -w json",
+        "user delete uj",
+        "role delete rj",
+    ],
+    "wrong usage": [
+        *("get", "put a", "del", "watch", "lock", "elect", "move-leader", "snapshot save"),
+        *("get a z --prefix --from-key", "get a --consistency=x", "compaction x", "snapshot status /none"),
+        *("role grant-permission none read", "lease timetolive", "check perf --load=none", "no-such-command"),
+    ],
     "leases": [
         "lease grant 1000",
         "lease grant 0",
@@ -411,6 +441,16 @@ async def test_snapshot_save(balsa: BalsaCluster, tmp_path: Path) -> None:
     target = tmp_path / "snapshot"
     assert f"Snapshot saved at {target}" in await etcdctl.run(f"snapshot save {target}")
     assert target.stat().st_size % 512 == 32  # etcdctl has found the checksum
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("BALSA_CHECK_PERF" not in os.environ, reason="takes a minute; BALSA_CHECK_PERF=1 runs it")
+async def test_check_perf(balsa: BalsaCluster, tls: TlsFiles) -> None:
+    """A minute of 150 puts a second; none fails, and the store calls it good."""
+    check = await Etcdctl(balsa.urls[0], tls).start("check", "perf", "--load=s")
+    output = (await asyncio.wait_for(check.communicate(), 120))[0].decode()
+    assert "FAIL" not in output
+    assert output.count("PASS") == 4, output
 
 
 async def test_a_request_beyond_the_limit(both: tuple[Etcdctl, Etcdctl]) -> None:
