@@ -2,9 +2,9 @@
 
 `event` never waits and never fails: it correlates (see `event_correlator`), queues and returns. Writers
 take from bounded queues, one per share of the objects, so that what concerns one object is written in
-order. While their component is busy with what matters more they hold back, for a moment and no longer. When a
-queue is full the event is dropped and counted. A server that does not answer is tried again for a while; one that
-says no is not. `close` writes what is queued, within a limit.
+order. While their component is busy with what matters more they hold back, but only for a moment, and not
+when their queue is half full. When it is full the event is dropped and counted. A server that does not
+answer is tried again for a while; one that says no is not. `close` writes what is queued, within a limit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NORMAL: Literal["Normal"] = "Normal"
 WARNING: Literal["Warning"] = "Warning"
 
 WRITERS = 2  # few: what was done goes before the telling of it
-MAX_QUEUED = 4000  # per recorder: about 4 MiB
+MAX_QUEUED = 16000  # per recorder: about 16 MiB
 MAX_DEFERRED_S = 2.0  # by a component that is busy
 LOOK_AGAIN_S = 0.05
 MAX_TRIES = 12
@@ -147,7 +147,8 @@ class EventRecorder:
         while True:
             queued = await queue.get()
             try:
-                await self._calm(queued.at_s)
+                if queue.qsize() < queue.maxsize // 2:
+                    await self._calm(queued.at_s)
                 await self._record(queued.verdict)
             except Exception:
                 log.exception("event not written")

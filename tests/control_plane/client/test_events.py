@@ -10,7 +10,7 @@ import pytest
 from control_plane.api import errors
 from control_plane.client.errors import ConnectionFailed
 from control_plane.client.event_correlator import EventCorrelator
-from control_plane.client.events import NORMAL, WARNING, EventRecorder
+from control_plane.client.events import MAX_QUEUED, NORMAL, WARNING, EventRecorder
 from control_plane.client.gvr import EVENTS
 from control_plane.client.types import Obj
 from tests.control_plane.fakeapi import FakeApi
@@ -96,13 +96,14 @@ async def test_a_silent_server_is_tried_again_and_a_refusal_is_not() -> None:
 
 async def test_the_queue_is_bounded() -> None:
     world = World()
-    for number in range(6000):
+    sent = MAX_QUEUED + 2000
+    for number in range(sent):
         pod = {"kind": "Pod", "metadata": {"name": f"p{number}", "namespace": "ns", "uid": str(number)}}
         world.recorder.event(pod, NORMAL, "A", "x")
     assert world.recorder.dropped >= 2000
     closing = asyncio.ensure_future(world.recorder.close())
     await closing
-    assert len(world.stored()) == 6000 - world.recorder.dropped
+    assert len(world.stored()) == sent - world.recorder.dropped
 
 
 async def test_a_busy_component_is_not_held_up_by_its_events() -> None:
