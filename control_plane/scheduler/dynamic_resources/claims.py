@@ -77,7 +77,7 @@ def reservation(pod: Obj) -> Obj:
     return {"resource": "pods", "name": meta.name_of(pod), "uid": meta.uid_of(pod)}
 
 
-def reserved(claim: Obj, allocation: Obj | None, pod: Obj, now: str) -> Obj | None:
+def reserved(claim: Obj, allocation: Obj | None, pod: Obj) -> Obj | None:
     """The claim as it must be before the pod is bound; None when it is so. Raises ClaimError."""
     name = meta.key_of(claim)
     if meta.is_deleting(claim):
@@ -87,8 +87,8 @@ def reserved(claim: Obj, allocation: Obj | None, pod: Obj, now: str) -> Obj | No
     if current is None:
         if allocation is None:
             raise ClaimError(f"claim {name} got deallocated elsewhere in the meantime")
-        status["allocation"] = {**allocation, "allocationTimestamp": now}
-    elif allocation is not None:
+        status["allocation"] = allocation
+    elif allocation is not None and not _same(current, allocation):
         raise ClaimError(f"claim {name} got allocated elsewhere in the meantime")
     users = reserved_for(claim)
     if not is_reserved_for(claim, meta.uid_of(pod)):
@@ -98,6 +98,16 @@ def reserved(claim: Obj, allocation: Obj | None, pod: Obj, now: str) -> Obj | No
     elif current is not None:
         return None
     return {**claim, "status": status}
+
+
+def _same(one: Obj, other: Obj) -> bool:
+    """Written by the same try: then an answer was lost."""
+    return one.get("allocationTimestamp") == other.get("allocationTimestamp") and _given(one) == _given(other)
+
+
+def _given(allocation: Obj) -> list[tuple[str, ...]]:
+    results = (allocation.get("devices") or {}).get("results") or ()
+    return [(r["request"], r["driver"], r["pool"], r["device"], r.get("shareID") or "") for r in results]
 
 
 def released(claim: Obj, pod_uid: str, deallocate: bool) -> Obj | None:

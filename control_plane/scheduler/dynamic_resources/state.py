@@ -66,7 +66,7 @@ class InformedDevices:
         self._inventory: Inventory | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         claims, slices = self._informers[RESOURCE_CLAIMS], self._informers[RESOURCE_SLICES]
-        claims.add_handler(self._claim_seen, lambda _, new: self._claim_seen(new), self._claim_gone)
+        claims.add_handler(self._claim_seen, self._claim_changed, self._claim_gone)
         slices.add_handler(self._slice_seen, lambda _, new: self._slice_seen(new), self._slice_gone)
 
     def attach(self, happened: Happened) -> None:
@@ -133,12 +133,15 @@ class InformedDevices:
         ]
 
     def _assume(self, claim: Obj) -> None:
-        known = self._informers[RESOURCE_CLAIMS].get(meta.namespace_of(claim), meta.name_of(claim))
-        if known is None or _version(known) < _version(claim):
+        informer = self._informers[RESOURCE_CLAIMS]
+        known = informer.get(meta.namespace_of(claim), meta.name_of(claim))
+        if informer.applied_version < _version(claim):
             self._assumed[meta.key_of(claim)] = claim
             self._count(meta.uid_of(claim), allocation_of(claim))
-        else:
+        elif known is not None and meta.uid_of(known) == meta.uid_of(claim):
             self._claim_seen(known)
+        else:
+            self._count(meta.uid_of(claim), None)  # it is gone already
 
     def _claim_seen(self, claim: Obj) -> None:
         key, uid = meta.key_of(claim), meta.uid_of(claim)
@@ -150,8 +153,15 @@ class InformedDevices:
         if uid not in self._pending:
             self._count(uid, allocation_of(claim))
 
+    def _claim_changed(self, old: Obj, new: Obj) -> None:
+        if meta.uid_of(old) != meta.uid_of(new):
+            self._claim_gone(old)
+        self._claim_seen(new)
+
     def _claim_gone(self, claim: Obj) -> None:
-        self._assumed.pop(meta.key_of(claim), None)
+        assumed = self._assumed.get(meta.key_of(claim))
+        if assumed is not None and meta.uid_of(assumed) == meta.uid_of(claim):
+            del self._assumed[meta.key_of(claim)]
         self._count(meta.uid_of(claim), self._pending.get(meta.uid_of(claim)))
 
     def _count(self, uid: str, allocation: Obj | None) -> None:

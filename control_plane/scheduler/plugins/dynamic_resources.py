@@ -4,6 +4,8 @@ For each node Filter runs the allocator for the claims that have no devices yet,
 promises the chosen node's devices to them; PreBind writes allocation and reservation into the claims' status. A
 claim that is allocated already ties the pod to the nodes that can use its devices. When those do not take the
 pod and nobody else uses the claim, PostFilter gives the devices back, so that others may be chosen.
+
+Devices stay promised as long as it is not certain that they were not written: an answer may be lost.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ from control_plane.scheduler.framework.node_info import NodeInfo
 from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.status import SKIP, Status, error, unresolvable, unschedulable
 
-MAX_TRIES = 5  # at writing one claim, when others write it as well
+MAX_TRIES = 5  # at writing one claim, when others write it as well or answers are lost
+TRY_AGAIN_S = 0.5
 ELSEWHERE = "resourceclaim not available on the node"
 NOTHING_TO_GIVE_BACK = "no new claims to deallocate"  # said of every pod that finds no node
 
@@ -57,6 +60,7 @@ class _State:
     new: list[Obj]  # those of them without devices
     where: list[tuple[NodeTerm, ...]]  # of those with devices, as far as it matters
     found: dict[str, list[Obj]] = field(default_factory=dict)  # by node: allocations of the new ones
+    unsure: set[str] = field(default_factory=set)  # uids of claims that may have been written or not
 
 
 class DynamicResources(
@@ -138,7 +142,10 @@ class DynamicResources(
         devices = self.handle.devices
         if node_name in mine.found:
             for claim in mine.new:
-                devices.settle(meta.uid_of(claim))
+                if meta.uid_of(claim) in mine.unsure:
+                    devices.later(self._find_out(claim, pod.uid))
+                else:
+                    devices.settle(meta.uid_of(claim))
         for claim in mine.claims:
             current = devices.claim(meta.namespace_of(claim), meta.name_of(claim))
             if current is not None and is_reserved_for(current, pod.uid):
@@ -148,13 +155,18 @@ class DynamicResources(
         mine: _State | None = state.get(self.name)
         if mine is None:
             return None
-        allocations = dict(
-            zip(map(meta.uid_of, mine.new), mine.found.get(node_name, ()), strict=bool(mine.new))
-        )
+        now = meta.rfc3339(self.handle.clock.wall())
+        found = mine.found[node_name] if mine.new else []
+        allocations = {
+            meta.uid_of(claim): {**allocation, "allocationTimestamp": now}
+            for claim, allocation in zip(mine.new, found, strict=True)
+        }
         try:
             for claim in mine.claims:
-                written = await self._bind(claim, allocations.get(meta.uid_of(claim)), pod.pod)
-                self.handle.devices.settle(meta.uid_of(claim), written)
+                uid = meta.uid_of(claim)
+                written = await self._bind(claim, allocations.get(uid), pod.pod, mine.unsure)
+                mine.unsure.discard(uid)
+                self.handle.devices.settle(uid, written)
         except (StatusError, ConnectionFailed, ClaimError) as failure:
             return error(str(failure))
         return None
@@ -183,11 +195,13 @@ class DynamicResources(
                     return unresolvable(f"request {each.name}: device class {each.class_name} does not exist")
         return None
 
-    async def _bind(self, claim: Obj, allocation: Obj | None, pod: Obj) -> Obj:
+    async def _bind(self, claim: Obj, allocation: Obj | None, pod: Obj, unsure: set[str]) -> Obj:
         """The claim as it is when the pod may use it. Raises ClaimError."""
-        client, name, namespace = self.handle.client, meta.name_of(claim), meta.namespace_of(claim)
-        for _ in range(MAX_TRIES):
-            wanted = reserved(claim, allocation, pod, meta.rfc3339(self.handle.clock.wall()))
+        client, uid = self.handle.client, meta.uid_of(claim)
+        for number in range(MAX_TRIES):
+            if number:
+                claim = await self._latest(claim)
+            wanted = reserved(claim, allocation, pod)
             if wanted is None:
                 return claim
             try:
@@ -196,15 +210,39 @@ class DynamicResources(
                     metadata = {**wanted["metadata"], "finalizers": finalizers}
                     claim = await client.update(RESOURCE_CLAIMS, {**claim, "metadata": metadata})
                     wanted = {**claim, "status": wanted["status"]}
+                unsure.add(uid)
                 return await client.update(RESOURCE_CLAIMS, wanted, "status")
+            except ConnectionFailed:
+                await self.handle.clock.sleep(TRY_AGAIN_S)
             except StatusError as failure:
                 if not is_conflict(failure):
                     raise
-            latest = await client.get(RESOURCE_CLAIMS, name, namespace)
-            if meta.uid_of(latest) != meta.uid_of(claim):
-                raise ClaimError(f"claim {namespace}/{name} got deleted in the meantime")
-            claim = latest
-        raise ClaimError(f"claim {namespace}/{name} is being changed by others all the time")
+        raise ClaimError(f"claim {meta.key_of(claim)} could not be written in {MAX_TRIES} tries")
+
+    async def _latest(self, claim: Obj) -> Obj:
+        latest = await self.handle.client.get(RESOURCE_CLAIMS, meta.name_of(claim), meta.namespace_of(claim))
+        if meta.uid_of(latest) != meta.uid_of(claim):
+            raise ClaimError(f"claim {meta.key_of(claim)} got deleted in the meantime")
+        return latest
+
+    async def _find_out(self, claim: Obj, pod_uid: str) -> None:
+        """Whether an allocation was written after all; the pod is tried again then."""
+        while True:
+            try:
+                written: Obj | None = await self._latest(claim)
+                break
+            except ClaimError:
+                written = None
+                break
+            except StatusError as failure:
+                if is_not_found(failure):
+                    written = None
+                    break
+            except ConnectionFailed:
+                pass
+            await self.handle.clock.sleep(TRY_AGAIN_S)
+        self.handle.devices.settle(meta.uid_of(claim), written)
+        self.handle.activate([pod_uid])
 
     async def _release(self, claim: Obj, pod_uid: str, deallocate: bool) -> None:
         """Someone else's change comes first: then there is another event, and another try."""

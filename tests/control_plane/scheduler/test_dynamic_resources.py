@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from control_plane.api import errors, meta
+from control_plane.client.errors import ConnectionFailed
 from control_plane.client.gvr import DEVICE_CLASSES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
 from control_plane.client.types import Obj
 from tests.control_plane.scheduler.build import node, pod
@@ -213,3 +214,30 @@ async def test_devices_are_never_given_twice(cluster: Cluster) -> None:
         for result in (each.get("status") or {}).get("allocation", {}).get("devices", {}).get("results", ())
     ]
     assert len(given) == len(set(given)) >= 7
+
+
+async def test_devices_stay_promised_while_nobody_knows(cluster: Cluster) -> None:
+    """The allocation was written, but its answer is lost, and the watch does not show it either."""
+    devices_on(cluster, "n1", "d1")
+    create(cluster, claim(ask(), name="c0"), claim(ask(), name="c1"))
+    real = cluster.api.handle
+
+    def lossy(method: str, target: str, headers: Any, body: Any) -> Any:
+        if "resourceclaims/c0/status" not in target:
+            return real(method, target, headers, body)
+        cluster.api.break_watches()
+        cluster.api.fail_next(_reads_claims, lambda: ConnectionFailed("nothing gets through"), 10_000)
+        real(method, target, headers, body)
+        raise ConnectionFailed("the answer was lost")
+
+    cluster.api.handle = lossy  # type: ignore[method-assign]
+    cluster.add(with_claims("p0", "c0"))
+    await settle()
+    cluster.add(with_claims("p1", "c1"))
+    await cluster.clock.advance(20)
+    given = [each["metadata"]["name"] for each in cluster.api.list(RESOURCE_CLAIMS) if each.get("status")]
+    assert given == ["c0"], "the device is not given to another claim"
+
+
+def _reads_claims(method: str, target: str) -> bool:
+    return method in ("GET", "WATCH") and "resourceclaims" in target
