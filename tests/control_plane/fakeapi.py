@@ -79,6 +79,11 @@ KINDS = {
     "controllerrevisions": "ControllerRevision",
     "certificatesigningrequests": "CertificateSigningRequest",
     "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+    "volumeattachments": "VolumeAttachment",
+    "resourceclaims": "ResourceClaim",
+    "resourceclaimtemplates": "ResourceClaimTemplate",
+    "resourceslices": "ResourceSlice",
+    "deviceclasses": "DeviceClass",
 }
 
 Selector = Callable[[str, str], bool]  # (method, target) -> does it hit

@@ -7,7 +7,7 @@ applied, or after: then its sender cannot know. Events (the API's kind) always g
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -40,12 +40,36 @@ class Weather:
         return cls(*(chance.choice((0.0, 0.05, 0.2, 0.4)) for _ in range(6)))
 
 
+@dataclass(slots=True)
+class Fuse:
+    """Kills a process at one of its writes: before it is applied, or just after, so that nobody hears of it."""
+
+    at: int  # the number of the write, from 0
+    after: bool
+    blown: Callable[[], None] = lambda: None
+    writes: int = 0
+
+    def burns(self, method: str, target: str) -> bool:
+        if method == "GET" or "/events" in target:
+            return False
+        self.writes += 1
+        return self.writes == self.at + 1
+
+
 class SimTransport:
-    def __init__(self, api: FakeApi, clock: VirtualClock, chance: random.Random, weather: Weather) -> None:
+    def __init__(
+        self,
+        api: FakeApi,
+        clock: VirtualClock,
+        chance: random.Random,
+        weather: Weather,
+        fuse: Fuse | None = None,
+    ) -> None:
         self._real = FakeTransport(api)
         self._clock = clock
         self._chance = chance
         self._weather = weather
+        self._fuse = fuse
         self.dead = False
 
     async def request(
@@ -54,7 +78,12 @@ class SimTransport:
         self._live()
         if "/events" not in target and (refusal := await self._trouble(method, target)) is not None:
             return refusal
+        fuse = self._fuse if self._fuse is not None and self._fuse.burns(method, target) else None
+        if fuse is not None and not fuse.after:
+            self._blow(fuse)
         response = await self._real.request(method, target, headers, body, timeout_s)
+        if fuse is not None:
+            self._blow(fuse)
         self._live()
         if method != "GET" and "/events" not in target and self._hit(self._weather.unknown):
             raise ConnectionFailed(f"{method} {target}: the answer was lost")
@@ -80,6 +109,11 @@ class SimTransport:
             error = errors.conflict("", "things", target)
             return Response(error.code, {}, orjson.dumps(error.status()))
         return None
+
+    def _blow(self, fuse: Fuse) -> None:
+        self.dead = True
+        fuse.blown()
+        self._live()
 
     def _hit(self, probability: float) -> bool:
         return probability > 0 and self._chance.random() < probability

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from control_plane.api import meta
 from control_plane.client.gvr import (
     DAEMON_SETS,
     DEPLOYMENTS,
+    DEVICE_CLASSES,
     GVR,
     JOBS,
     NODES,
     PODS,
     REPLICA_SETS,
+    RESOURCE_CLAIM_TEMPLATES,
+    RESOURCE_CLAIMS,
+    RESOURCE_SLICES,
     STATEFUL_SETS,
 )
 from tests.control_plane.fakeapi import FakeApi
@@ -23,6 +27,7 @@ from tests.control_plane.fakeapi import FakeApi
 Obj = dict[str, Any]
 SPACE = "default"
 MAX_REPLICAS = 5
+DEVICES = 3  # of each node
 KINDS: dict[GVR, str] = {
     DEPLOYMENTS: "Deployment",
     STATEFUL_SETS: "StatefulSet",
@@ -69,6 +74,27 @@ def deployment(name: str, chance: random.Random) -> Obj:
     return _workload(DEPLOYMENTS, name, spec)
 
 
+def with_devices(name: str, chance: random.Random) -> Obj:
+    """A deployment whose pods have a device each."""
+    made = deployment(name, chance)
+    entry = {"name": "gpu", "resourceClaimTemplateName": "gpu"}
+    made["spec"]["template"]["spec"]["resourceClaims"] = [entry]
+    return made
+
+
+def create_devices(api: FakeApi, nodes: Iterable[str]) -> None:
+    asked = {"name": "gpu", "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1}}
+    template = {"spec": {"devices": {"requests": [asked]}}}
+    meta_ = {"name": "gpu", "namespace": SPACE}
+    api.create(RESOURCE_CLAIM_TEMPLATES, {"metadata": meta_, "spec": template})
+    api.create(DEVICE_CLASSES, {"metadata": {"name": "gpu"}, "spec": {}})
+    for node in nodes:
+        devices = [{"name": f"d{number}"} for number in range(DEVICES)]
+        pool = {"name": node, "generation": 1, "resourceSliceCount": 1}
+        spec = {"driver": "gpu.io", "nodeName": node, "pool": pool, "devices": devices}
+        api.create(RESOURCE_SLICES, {"metadata": {"name": node}, "spec": spec})
+
+
 def stateful_set(name: str, chance: random.Random) -> Obj:
     spec = {
         "replicas": chance.randrange(MAX_REPLICAS + 1),
@@ -106,6 +132,8 @@ MAKERS: tuple[tuple[GVR, Callable[[str, random.Random], Obj]], ...] = (
 
 
 def create(api: FakeApi, chance: random.Random) -> None:
+    if chance.random() < 0.5:
+        api.create(DEPLOYMENTS, with_devices("deployment-devices", chance))
     for which, make in MAKERS:
         for number in range(chance.randrange(3)):
             api.create(which, make(f"{KINDS[which].lower()}-{number}", chance))
@@ -174,14 +202,43 @@ def unfinished(api: FakeApi) -> list[str]:
         if on != sorted(meta.name_of(node) for node in api.list(NODES)):
             problems.append(f"{meta.name_of(each)}: on {on}")
         problems += list(_unlike(each, owned))
-    for each in api.list(JOBS):
-        status = each.get("status") or {}
-        if (
-            not meta.condition_is_true(each, "Complete")
-            or status.get("succeeded") != each["spec"]["completions"]
-        ):
-            problems.append(f"{meta.name_of(each)}: status {status}")
+    problems += [each for job_ in api.list(JOBS) for each in _job_unfinished(api, job_)]
+    return problems + _claimed(api)
+
+
+def _job_unfinished(api: FakeApi, obj: Obj) -> Iterator[str]:
+    """No success is lost or counted twice. When the answer to its creation was lost there may be one more pod than
+    was wanted, which may end before anybody can take it away, and be counted or not."""
+    status, wanted = obj.get("status") or {}, obj["spec"]["completions"]
+    ended = [
+        pod
+        for pod in api.list(PODS)
+        if meta.is_controlled_by(pod, obj) and meta.nested(pod, "status", "phase") == "Succeeded"
+    ]
+    most = wanted if obj["spec"]["completionMode"] == "Indexed" else len(ended)
+    if not meta.condition_is_true(obj, "Complete") or not wanted <= status.get("succeeded", 0) <= most:
+        yield f"{meta.name_of(obj)}: {len(ended)} pods of {wanted} succeeded, status {status}"
+
+
+def _claimed(api: FakeApi) -> list[str]:
+    """Each claim has a pod that has a device by it, and is its only user."""
+    pods = {meta.uid_of(pod): pod for pod in api.list(PODS)}
+    problems = []
+    for each in api.list(RESOURCE_CLAIMS):
+        owner = (meta.controller_of(each) or {}).get("uid", "")
+        users = [user["uid"] for user in (each.get("status") or {}).get("reservedFor") or ()]
+        if owner not in pods or users != [owner]:
+            problems.append(f"claim {meta.name_of(each)} of {owner} is used by {users}")
     return problems
+
+
+def devices(api: FakeApi) -> list[tuple[str, str]]:
+    """All that are given out, by pool and name."""
+    return [
+        (result["pool"], result["device"])
+        for each in api.list(RESOURCE_CLAIMS)
+        for result in meta.nested(each, "status", "allocation", "devices", "results", default=())
+    ]
 
 
 def _replicated(owner: Obj, owned: list[Obj]) -> list[str]:

@@ -12,21 +12,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from control_plane.api import meta
 from control_plane.api.quantity import parse_or_zero
 from control_plane.client.client import Client
-from control_plane.client.gvr import NODES, PODS
+from control_plane.client.gvr import NODES, PODS, RESOURCE_CLAIMS
 from control_plane.client.informer import InformerFactory
 from control_plane.controllers.context import Options
 from control_plane.controllers.daemonset import DaemonSetController
 from control_plane.controllers.deployment import DeploymentController
 from control_plane.controllers.job import JobController
 from control_plane.controllers.main import Manager
+from control_plane.controllers.node_lifecycle import NodeLifecycleController
+from control_plane.controllers.pod_gc import PodGarbageCollector
 from control_plane.controllers.replicaset import ReplicaSetController
+from control_plane.controllers.resourceclaim import ResourceClaimController
 from control_plane.controllers.statefulset import StatefulSetController
+from control_plane.controllers.taint_eviction import TaintEvictionController
 from control_plane.scheduler import config
 from control_plane.scheduler.config import ProfileConfig
 from control_plane.scheduler.framework.profile import Profile
@@ -38,7 +43,7 @@ from node.hollow.pods import HollowPods
 from tests.control_plane.fakeapi import FakeApi
 from tests.control_plane.virtual_clock import VirtualClock, settle
 from tests.sim.loops import workloads
-from tests.sim.loops.transport import SimTransport, Weather
+from tests.sim.loops.transport import Fuse, SimTransport, Weather
 
 TROUBLED_TURNS = 30
 CALM_TURNS = 600
@@ -50,6 +55,10 @@ LOOPS = [
     StatefulSetController,
     DaemonSetController,
     JobController,
+    ResourceClaimController,
+    NodeLifecycleController,
+    TaintEvictionController,
+    PodGarbageCollector,
 ]
 
 
@@ -60,14 +69,19 @@ class Wrong(AssertionError):
 class Process:
     """One program: its work, and its own connection, which is cut when it is killed."""
 
-    def __init__(self, world: World, work: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self, world: World, work: Callable[[Client], Coroutine[Any, Any, None]], fuse: Fuse | None = None
+    ) -> None:
+        """`fuse`: of its first life."""
         self._world = world
         self._work = work
+        self._fuse = fuse
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         world = self._world
-        self._transport = SimTransport(world.api, world.clock, world.chance, world.weather)
+        fuse, self._fuse = self._fuse, None
+        self._transport = SimTransport(world.api, world.clock, world.chance, world.weather, fuse)
         client = Client(
             user_agent="sim", transport=self._transport, clock=world.clock, rng=world.chance.random
         )
@@ -87,26 +101,37 @@ class Process:
 
 
 class World:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, fuses: Mapping[str, Fuse] | None = None) -> None:
+        """`fuses`: by the name of a process."""
         self.chance = random.Random(seed)
         self.clock = VirtualClock()
         self.api = FakeApi(self.clock.wall)
         self.weather = Weather()
         self._bound: dict[str, str] = {}  # uid: node
-        self._processes = [Process(self, work) for work in (_controllers, _scheduler, _nodes)]
+        self._collector = self.api.client("collector", self.clock)
+        works = {"controllers": _controllers, "scheduler": _scheduler, "nodes": _nodes}
+        made = fuses or {}
+        self.processes = {name: Process(self, work, made.get(name)) for name, work in works.items()}
 
     async def run(self) -> None:
         """Raises Wrong."""
-        for process in self._processes:
-            await process.start()
-        await self.clock.advance(2)
-        workloads.create(self.api, self.chance)
-        try:
+        async with self.started():
+            workloads.create(self.api, self.chance)
             await self._troubled()
             self._calm_down()
-            await self._until_done()
+            await self.until_done()
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[None]:
+        """All processes run, and nodes have devices."""
+        for process in self.processes.values():
+            await process.start()
+        await self.clock.advance(2)
+        workloads.create_devices(self.api, names("node-", NODE_COUNT))
+        try:
+            yield
         finally:
-            for process in self._processes:
+            for process in self.processes.values():
                 await process.kill()
 
     async def _troubled(self) -> None:
@@ -117,31 +142,42 @@ class World:
             if self.chance.random() < 0.7:
                 workloads.meddle(self.api, self.chance)
             if self.chance.random() < 0.15:
-                process = self.chance.choice(self._processes)
+                process = self.chance.choice(list(self.processes.values()))
                 await process.kill()
                 await process.start()
-            await self._turn()
+            await self.turn()
 
     def _calm_down(self) -> None:
         for field_name in Weather.__slots__:
             setattr(self.weather, field_name, 0.0)
 
-    async def _until_done(self) -> None:
+    async def until_done(self) -> None:
         problems: list[str] = []
         for _ in range(CALM_TURNS):
             problems = workloads.unfinished(self.api)
             if not problems:
                 return
-            await self._turn()
+            await self.turn()
         raise Wrong(f"not after {CALM_TURNS} s of calm: {'; '.join(problems)}")
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         await self.clock.advance(TURN_S)
+        await self._collect()
         await settle()
         self._check()
 
+    async def _collect(self) -> None:
+        """As the garbage collector does: claims go with their pods."""
+        alive = {meta.uid_of(pod) for pod in self.api.list(PODS)}
+        for each in self.api.list(RESOURCE_CLAIMS):
+            if (meta.controller_of(each) or {}).get("uid") not in alive and not meta.is_deleting(each):
+                await self._collector.delete(RESOURCE_CLAIMS, meta.name_of(each), meta.namespace_of(each))
+
     def _check(self) -> None:
         """What must hold at any moment."""
+        given = workloads.devices(self.api)
+        if len(set(given)) != len(given):
+            raise Wrong(f"a device is given out twice: {sorted(given)}")
         used = {meta.name_of(node): parse_or_zero(0) for node in self.api.list(NODES)}
         for pod in self.api.list(PODS):
             on = pod["spec"].get("nodeName")
@@ -158,7 +194,7 @@ class World:
                 raise Wrong(
                     f"node {meta.name_of(node)} has {has} cpu, and pods for {used[meta.name_of(node)]}"
                 )
-        for process in self._processes:
+        for process in self.processes.values():
             if (failure := process.failure()) is not None:
                 raise Wrong("a process ended") from failure
 
