@@ -61,6 +61,7 @@ class Config:
     encryption_config_file: Path | None = None
     encryption_reload: bool = False
     profiling: bool = True
+    tracing_config_file: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)  # as they were given, for /flagz
 
 
@@ -147,6 +148,7 @@ def parser() -> Parser:
     flags.add_bool(
         "--encryption-provider-config-automatic-reload", False, "read that file again when it changes"
     )
+    add("--tracing-config-file", type=Path, help="where traces go, and how many requests are traced")
     flags.add_bool("--profiling", True, "serve profiles of this process at /debug/pprof/")
     audit_options.add_flags(flags)
     return flags
@@ -252,6 +254,7 @@ def config(args: argparse.Namespace) -> Config:
         priority_and_fairness=args.enable_priority_and_fairness,
         audit=audit,
         profiling=args.profiling,
+        tracing_config_file=args.tracing_config_file,
         flags={name.replace("_", "-"): value for name, value in vars(args).items()},
         encryption_config_file=args.encryption_provider_config,
         encryption_reload=args.encryption_provider_config_automatic_reload,

@@ -64,6 +64,8 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
             await client.close()
         await server.aggregation.close()
         await server.client.close()
+        if server.tracing is not None:
+            await asyncio.to_thread(server.tracing.close)
 
 
 async def _bootstrap(server: Server) -> None:

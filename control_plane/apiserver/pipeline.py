@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from time import perf_counter
 
 import orjson
@@ -33,6 +34,7 @@ from control_plane.apiserver.negotiation import GZIP_THRESHOLD_BYTES, accepts_gz
 from control_plane.apiserver.router import resource_handler
 from control_plane.apiserver.routes import RequestInfo, group_version_of, request_info
 from control_plane.apiserver.storage.codec import Undecodable
+from control_plane.apiserver.tracing.export import Tracing
 from store.client.errors import (
     FutureRevision,
     NoSpace,
@@ -73,6 +75,7 @@ class Pipeline:
         paths: PathHandler,
         limits: Limiter,
         auditor: Auditor | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._core = core
         self._authenticator = authenticator
@@ -80,6 +83,7 @@ class Pipeline:
         self._paths = paths
         self._limits = limits
         self._auditor = auditor
+        self._tracing = tracing
 
     async def __call__(self, request: Request) -> Response:
         began = perf_counter()
@@ -116,9 +120,10 @@ class Pipeline:
                 self._auditor.unauthenticated(request, info, answer)
             return answer
         event = self._auditor.open(request, info, attributes_of(user, info)) if self._auditor else None
-        if event is None:
-            return await self._admitted(request, info, user, None)
-        return await self._audited(request, info, user, event)
+        with self._tracing.request(request, info, user) if self._tracing else nullcontext():
+            if event is None:
+                return await self._admitted(request, info, user, None)
+            return await self._audited(request, info, user, event)
 
     async def _audited(self, request: Request, info: RequestInfo, user: UserInfo, event: Event) -> Response:
         assert self._auditor is not None

@@ -51,6 +51,9 @@ from control_plane.apiserver.storage.encryption.reload import Encryption
 from control_plane.apiserver.storage.leases import EventLeases
 from control_plane.apiserver.storage.objects import Objects
 from control_plane.apiserver.system_storage import SystemStorage
+from control_plane.apiserver.tracing.configuration import BadTracing
+from control_plane.apiserver.tracing.configuration import load as load_tracing
+from control_plane.apiserver.tracing.export import Tracing
 from control_plane.apiserver.watch_cache.feed import Feed
 from control_plane.apiserver.watch_cache.freshness import Freshness
 from store.client.client import StoreClient
@@ -76,6 +79,7 @@ class Server:
     flow: FlowControl | None
     audit: Audit | None
     encryption: Encryption | None
+    tracing: Tracing | None
 
 
 def build(config: Config) -> Server:
@@ -144,7 +148,8 @@ def build(config: Config) -> Server:
     documents = Documents(discovery, openapi, Health(live, ready), _issuer(authentication), debug)
     audit = _audit(config)
     auditor = audit.auditor if audit is not None else None
-    pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits, auditor)
+    tracing = _tracing(config)
+    pipeline = Pipeline(core, authentication.authenticator, authorizer, documents, limits, auditor, tracing)
     tls_context = _tls_context(config)
     reloaders = [
         tls.Reloader(store_tls, config.store_cert_file, config.store_key_file),
@@ -168,6 +173,7 @@ def build(config: Config) -> Server:
         flow,
         audit,
         encryption,
+        tracing,
     )
 
 
@@ -179,6 +185,15 @@ def _store(config: Config, context: ssl.SSLContext) -> tuple[Encryption | None, 
     except BadConfiguration as error:
         raise FatalError(str(error)) from error
     return encryption, EncryptingClient(config.store_endpoints, context, encryption.values)
+
+
+def _tracing(config: Config) -> Tracing | None:
+    if config.tracing_config_file is None:
+        return None
+    try:
+        return Tracing(load_tracing(config.tracing_config_file), new_uid())
+    except BadTracing as error:
+        raise FatalError(str(error)) from error
 
 
 def _audit(config: Config) -> Audit | None:

@@ -15,6 +15,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from store.client import codec
@@ -25,6 +26,9 @@ from store.component.http_connection import ConnectionClosed, ConnectionLost, Re
 HEADERS = b"Content-Type: application/json\r\n"
 # etcd then refuses at once on a member that knows no leader, instead of letting the request wait
 LEADER_HEADERS = HEADERS + b"Grpc-Metadata-hasleader: true\r\n"
+
+# header lines of the caller's own (where a trace goes on), for what it asks in this context
+EXTRA_HEADERS: ContextVar[bytes] = ContextVar("extra_headers", default=b"")
 
 MAX_IN_FLIGHT = 512  # calls of one client; more wait for their turn
 READ_ATTEMPT_S = 2.0  # a read that a member has not answered by then is asked of the next one
@@ -51,7 +55,8 @@ class Transport:
 
     async def call(self, path: str, body: bytes, *, idempotent: bool, needs_leader: bool = True) -> bytes:
         """POST to whichever member can answer; return the body of its answer."""
-        request = _Request(path, body, LEADER_HEADERS if needs_leader else HEADERS, idempotent)
+        headers = LEADER_HEADERS if needs_leader else HEADERS
+        request = _Request(path, body, headers + EXTRA_HEADERS.get(), idempotent)
         async with self._slots:
             return await self._call(request)
 

@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from control_plane.apiserver.aggregator.remote import Remote, RemoteClient, Unusable, user_headers
 from control_plane.apiserver.authn.user import UserInfo
 from control_plane.apiserver.messages import JSON, TEXT, Request, Response, Write
+from control_plane.apiserver.tracing.context import outgoing
 from store.component import logs
 
 MAX_PROXIED_BODY_BYTES = 32 * 1024 * 1024
@@ -67,6 +68,7 @@ def request_headers(request: Request, user: UserInfo) -> CIMultiDict[str]:
     forwarded = [*request.headers_all("X-Forwarded-For"), request.connection.remote]
     headers["X-Forwarded-For"] = ", ".join(each for each in forwarded if each)
     headers.extend(user_headers(user))
+    headers.update(outgoing())
     return headers
 
 

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from control_plane.apiserver import metrics
 from control_plane.apiserver.series import Labels
+from control_plane.apiserver.tracing.context import CURRENT, child, outgoing
+from store.client.transport import EXTRA_HEADERS
 
 T = TypeVar("T")
 
@@ -20,12 +22,24 @@ async def measured(operation: str, key: bytes, request: Awaitable[T]) -> T:
     metrics.STORE_REQUESTS.add(labels)
     began = perf_counter()
     try:
-        return await request
+        if CURRENT.get() is None:
+            return await request
+        with child(f"etcd {operation}", {"resource": labels[2], "group": labels[1]}):
+            return await _traced(request)
     except Exception:
         metrics.STORE_ERRORS.add(labels)
         raise
     finally:
         metrics.STORE_DURATIONS.observe(labels, perf_counter() - began)
+
+
+async def _traced(request: Awaitable[T]) -> T:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in outgoing().items())
+    token = EXTRA_HEADERS.set(lines.encode("latin-1"))
+    try:
+        return await request
+    finally:
+        EXTRA_HEADERS.reset(token)
 
 
 def _labels(operation: str, key: bytes) -> Labels:

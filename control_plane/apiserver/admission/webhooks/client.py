@@ -21,6 +21,7 @@ from control_plane.api.errors import quote
 from control_plane.apiserver.admission.webhooks.configuration import Endpoint
 from control_plane.apiserver.egress import Egress
 from control_plane.apiserver.messages import JSON
+from control_plane.apiserver.tracing.context import outgoing
 
 MAX_ANSWER_SIZE_BYTES = 16 * 1024 * 1024
 MAX_ERROR_CHARS = 1024
@@ -92,7 +93,8 @@ def _session_on(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 
 async def _exchange(session: aiohttp.ClientSession, url: str, body: bytes, context: ssl.SSLContext) -> bytes:
-    async with session.post(url, data=body, ssl=context, allow_redirects=False) as response:
+    headers = outgoing()
+    async with session.post(url, data=body, headers=headers, ssl=context, allow_redirects=False) as response:
         answer = await response.content.read(MAX_ANSWER_SIZE_BYTES + 1)
         while len(answer) <= MAX_ANSWER_SIZE_BYTES:
             more = await response.content.read(MAX_ANSWER_SIZE_BYTES + 1 - len(answer))

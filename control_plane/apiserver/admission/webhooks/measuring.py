@@ -9,6 +9,7 @@ from control_plane.apiserver.admission.interface import AdmissionRequest
 from control_plane.apiserver.admission.webhooks.errors import CallFailed
 from control_plane.apiserver.admission.webhooks.review import Answer
 from control_plane.apiserver.series import Counts, Histograms
+from control_plane.apiserver.tracing.context import child
 
 _PREFIX = "apiserver_admission_webhook_"
 _WEBHOOK = ("name", "type", "operation")
@@ -28,7 +29,8 @@ async def measured(name: str, request: AdmissionRequest, mutating: bool, call: A
     labels = (name, "admit" if mutating else "validating", str(request.operation))
     began = perf_counter()
     try:
-        answer = await call
+        with child("Call webhook", {"webhook": name, "type": labels[1], "operation": labels[2]}):
+            answer = await call
     except CallFailed:
         DURATIONS.observe((*labels, "true"), perf_counter() - began)
         REQUESTS.add((*labels, "0", "true"))
