@@ -34,6 +34,10 @@ _FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "replicasets.apps": {"status.replicas": ("status", "replicas")},
     "jobs.batch": {"status.successful": ("status", "succeeded")},
     "certificatesigningrequests.certificates.k8s.io": {"spec.signerName": ("spec", "signerName")},
+    "resourceslices.resource.k8s.io": {
+        "spec.driver": ("spec", "driver"),
+        "spec.nodeName": ("spec", "nodeName"),
+    },
     "events": {
         **{f"involvedObject.{name}": ("involvedObject", name) for name in _INVOLVED},
         "reason": ("reason",),

@@ -18,6 +18,7 @@ from control_plane.api.validation import (
     batch,
     cluster,
     config,
+    devices,
     metadata,
     networking,
     pod,
@@ -32,7 +33,9 @@ from control_plane.api.validation.warnings import warnings
 
 __all__ = ["validate_create", "validate_update", "warnings"]
 
-_AREAS = (access, batch, cluster, config, networking, pod, pod_update, policy, service, storage, workloads)
+_AREAS = (
+    access, batch, cluster, config, devices, networking, pod, pod_update, policy, service, storage, workloads,
+)  # fmt: skip
 _OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_update.resize}
 
 Object = dict[str, Any]

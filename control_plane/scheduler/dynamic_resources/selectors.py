@@ -13,16 +13,13 @@ allocation, since the rule and not the device is wrong.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from control_plane.api import quantity
 from control_plane.scheduler.dynamic_resources.devices import Device
 from control_plane.scheduler.dynamic_resources.errors import RequestError
 
-if TYPE_CHECKING:
-    from control_plane.apiserver import cel
-
-CACHED_EXPRESSIONS = 1024
+CACHED_DEVICES = 4096
 
 
 class _Domains(dict[str, dict[str, Any]]):
@@ -30,36 +27,12 @@ class _Domains(dict[str, dict[str, Any]]):
         return {}
 
 
-@lru_cache(maxsize=CACHED_EXPRESSIONS)
-def _compiled(expression: str) -> cel.Program | str:
-    """What is wrong with it, if something is."""
-    from control_plane.apiserver import cel  # loads a compiler: only where there are selectors
-
-    device = cel.object_of(
-        "kubernetes.DRADevice",
-        {
-            "driver": cel.STRING,
-            "attributes": cel.map_of(cel.STRING, cel.map_of(cel.STRING, cel.DYN)),
-            "capacity": cel.map_of(
-                cel.STRING, cel.map_of(cel.STRING, cel.opaque_type("kubernetes.Quantity"))
-            ),
-            "allowMultipleAllocations": cel.BOOL,
-        },
-    )
-    try:
-        program = cel.compile_expression(expression, {"device": device})
-    except cel.CompileError as error:
-        return f"compilation failed: {error}"
-    if program.result_type not in (cel.BOOL, cel.DYN):
-        return f"must evaluate to bool or the unknown type, not {program.result_type}"
-    return program
-
-
 def matches(expression: str, device: Device) -> bool:
     """Raises RequestError, which does not say whose expression it is."""
-    from control_plane.apiserver import cel
+    from control_plane.apiserver import cel  # loads a compiler: only where there are selectors
+    from control_plane.apiserver.cel.devices import compile_selector
 
-    program = _compiled(expression)
+    program = compile_selector(expression)
     if isinstance(program, str):
         raise RequestError(f"CEL compile error: {program}")
     try:
@@ -71,7 +44,7 @@ def matches(expression: str, device: Device) -> bool:
     return answer
 
 
-@lru_cache(maxsize=CACHED_EXPRESSIONS)
+@lru_cache(maxsize=CACHED_DEVICES)
 def _value(device: Device) -> dict[str, Any]:
     driver = device.id[0]
     attributes, capacity = _Domains(), _Domains()

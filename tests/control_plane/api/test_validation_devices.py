@@ -1,0 +1,125 @@
+"""Device classes, claims and slices: what is refused, and in which words."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from control_plane.api.validation import validate_create, validate_update
+from tests.control_plane.api.samples import stored
+
+Object = dict[str, Any]
+
+
+def exactly(**more: Any) -> Object:
+    return {"name": "r", "exactly": {"deviceClassName": "gpu", **more}}
+
+
+def claim(*requests: Object, **devices: Any) -> Object:
+    spec = {"devices": {"requests": list(requests or (exactly(),)), **devices}}
+    return {"metadata": {"name": "c", "namespace": "default"}, "spec": spec}
+
+
+def slice_(*devices: Object, **spec: Any) -> Object:
+    pool = {"name": "n1", "generation": 1, "resourceSliceCount": 1}
+    where = {} if {"allNodes", "nodeSelector", "perDeviceNodeSelection"} & set(spec) else {"nodeName": "n1"}
+    full = {"driver": "gpu.io", "pool": pool, "devices": list(devices), **where, **spec}
+    return {"metadata": {"name": "s"}, "spec": full}
+
+
+def device_class(expression: str) -> Object:
+    return {"metadata": {"name": "gpu"}, "spec": {"selectors": [{"cel": {"expression": expression}}]}}
+
+
+def judge(resource: str, obj: Object) -> list[str]:
+    found, made = stored(f"{resource}.resource.k8s.io", deepcopy(obj))
+    return [str(each) for each in validate_create(found, made)]
+
+
+SUB = {"name": "a", "deviceClassName": "gpu"}
+GOOD = [
+    ("deviceclasses", device_class('device.driver == "gpu.io"')),
+    ("resourceclaims", claim()),
+    ("resourceclaims", claim(exactly(allocationMode="All"))),
+    ("resourceclaims", claim({"name": "r", "firstAvailable": [SUB, {**SUB, "name": "b", "count": 2}]})),
+    ("resourceclaims", claim(constraints=[{"requests": ["r"], "matchAttribute": "gpu.io/numa"}])),
+    ("resourceclaims", claim(exactly(tolerations=[{"operator": "Exists"}]))),
+    ("resourceclaimtemplates", {"metadata": {"name": "t", "namespace": "default"}, "spec": {"spec": claim()["spec"]}}),
+    ("resourceslices", slice_({"name": "d", "attributes": {"model": {"string": "x"}}})),
+    ("resourceslices", slice_({"name": "d", "allNodes": True}, perDeviceNodeSelection=True)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resource", "obj"), GOOD)
+def test_what_is_right_is_taken(resource: str, obj: Object) -> None:
+    assert judge(resource, obj) == []
+
+
+ONE_OF = "exactly one of `exactly`, `firstAvailable` is required"
+WHERE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
+AT = "spec.devices.requests[0]"
+
+
+@pytest.mark.parametrize(
+    ("resource", "obj", "expected"),
+    [
+        pytest.param("deviceclasses", device_class("device.nope"), "undefined field 'nope'", id="unknown field"),
+        pytest.param("deviceclasses", device_class("1 + 1"), "must evaluate to bool", id="no answer"),
+        pytest.param("deviceclasses", device_class(""), "expression: Required value", id="no expression"),
+        pytest.param("resourceclaims", claim({"name": "r"}), f"{AT}: Required value: {ONE_OF}", id="nothing asked"),
+        pytest.param(
+            "resourceclaims", claim({**exactly(), "firstAvailable": [SUB]}), "but multiple fields are set",
+            id="asked twice",
+        ),
+        pytest.param(
+            "resourceclaims", claim(exactly(), exactly()),
+            'spec.devices.requests[1].name: Duplicate value: "r"', id="one name twice",
+        ),
+        pytest.param(
+            "resourceclaims", claim(exactly(deviceClassName="")),
+            f"{AT}.exactly.deviceClassName: Required value", id="no class",
+        ),
+        pytest.param(
+            "resourceclaims", claim(exactly(allocationMode="All", count=2)),
+            f"{AT}.exactly.count: Invalid value: 2: must not be specified when allocationMode is 'All'",
+            id="a number of all",
+        ),
+        pytest.param(
+            "resourceclaims", claim(exactly(count=-1)),
+            f"{AT}.exactly.count: Invalid value: -1: must be greater than zero", id="less than one",
+        ),
+        pytest.param(
+            "resourceclaims", claim(exactly(allocationMode="Some")),
+            f'{AT}.exactly.allocationMode: Unsupported value: "Some"', id="unknown mode",
+        ),
+        pytest.param(
+            "resourceclaims", claim(constraints=[{"requests": ["x"], "matchAttribute": "gpu.io/numa"}]),
+            'spec.devices.constraints[0].requests[0]: Invalid value: "x": must be the name of a request in the claim',
+            id="unknown request",
+        ),
+        pytest.param("resourceslices", slice_(nodeName=""), f"spec: Required value: {WHERE}", id="nowhere"),
+        pytest.param("resourceslices", slice_(allNodes=True, nodeName="n"), "multiple fields", id="in two ways"),
+        pytest.param(
+            "resourceslices", slice_({"name": "d"}, {"name": "d"}), 'spec.devices[1].name: Duplicate value: "d"',
+            id="a device twice",
+        ),
+        pytest.param(
+            "resourceslices", slice_({"name": "d", "attributes": {"a": {"int": 1, "string": "x"}}}),
+            "spec.devices[0].attributes[a]: Invalid value", id="two values",
+        ),
+        pytest.param(
+            "resourceslices", slice_({"name": "d", "nodeName": "n"}), "perDeviceNodeSelection` is set to true",
+            id="nodes of a device",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(resource: str, obj: Object, expected: str) -> None:
+    assert expected in "\n".join(judge(resource, obj))
+
+
+def test_what_was_asked_stays() -> None:
+    found, old = stored("resourceclaims.resource.k8s.io", claim())
+    _, new = stored("resourceclaims.resource.k8s.io", claim(exactly(deviceClassName="other")))
+    assert any("field is immutable" in str(each) for each in validate_update(found, new, old))
