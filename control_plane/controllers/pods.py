@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from control_plane.api import meta
+from control_plane.api.copying import copied
 from control_plane.api.meta import Object
 from control_plane.client.informer import Informer
 
@@ -72,7 +72,7 @@ def from_template(template: Object, owner: Object, generate_name: str) -> Object
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": metadata,
-        "spec": copy.deepcopy(template.get("spec") or {}),
+        "spec": copied(template.get("spec") or {}),
     }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from control_plane.api import errors
+from control_plane.api.copying import copied
 from control_plane.apiserver import conversion, hooks, rules
 from control_plane.apiserver.admission.interface import Operation
 from control_plane.apiserver.core import Context
@@ -61,7 +61,7 @@ async def _insert(ctx: Context, obj: Object, base: str, dry_run: bool) -> Object
     prepare = hooks.on_create(ctx.resource)
     names = 1
     for _ in range(MAX_ALSO_ATTEMPTS):
-        attempt = deepcopy(obj) if prepare else obj  # each try chooses anew
+        attempt = copied(obj) if prepare else obj  # each try chooses anew
         also = await prepare(core, attempt) if prepare else None
         try:
             if dry_run:

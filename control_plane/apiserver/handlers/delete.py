@@ -6,11 +6,11 @@ An answer is the object itself where Kubernetes returns it (or where it stays, m
 from __future__ import annotations
 
 import asyncio
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 from control_plane.api import errors
+from control_plane.api.copying import copied
 from control_plane.api.errors import StatusError
 from control_plane.apiserver import conversion, hooks, rules
 from control_plane.apiserver.admission.interface import Operation
@@ -78,7 +78,7 @@ async def delete_object(ctx: Context, options: DeleteOptions) -> write.Outcome:
         )
         await ctx.core.admission.mutate(request)
         await ctx.core.admission.validate(request)
-        marked = deepcopy(current.object)
+        marked = copied(current.object)
         if mark := hooks.on_mark(ctx.resource):
             mark(marked, ctx.core.clock())
         decided = lifecycle.deletion(marked, rules.strategy(ctx), options, ctx.core.clock())

@@ -7,10 +7,10 @@ marked object removes it. A kind that allows it is created by a PUT to a name th
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 from control_plane.api import errors
+from control_plane.api.copying import copied
 from control_plane.api.errors import StatusError
 from control_plane.apiserver import hooks, rules
 from control_plane.apiserver.admission.interface import Operation
@@ -56,7 +56,7 @@ async def replace(
     new = write.to_storage_version(ctx, obj)
 
     async def change(current: Stored) -> write.Plan:
-        return await plan(ctx, deepcopy(new), current, options, prepare)
+        return await plan(ctx, copied(new), current, options, prepare)
 
     return await write.guaranteed_update(ctx, change, options.dry_run)
 

@@ -16,8 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
+from control_plane.api.copying import copied
 from control_plane.apiserver.patch.errors import MalformedPatch, PatchDoesNotApply, PatchTooLarge
 from control_plane.apiserver.patch.values import same
 
@@ -38,7 +37,7 @@ def apply_json_patch(document: Any, patch: Any) -> Any:
         raise PatchTooLarge(
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
         )
-    state = _State(_deep_copy(document))
+    state = _State(copied(document))
     for operation in patch:
         if not isinstance(operation, dict):
             raise MalformedPatch("json: cannot unmarshal value into Go value of type jsonpatch.Operation")
@@ -137,7 +136,7 @@ def _copy(state: _State, operation: Operation) -> None:
             f"Unable to complete the copy, the accumulated size increase of copy is {state.copied_nodes}, "
             f"exceeding the limit {MAX_COPIED_NODES}"
         )
-    _insert(container, key, _deep_copy(value), "error while adding value during copy")
+    _insert(container, key, copied(value), "error while adding value during copy")
 
 
 def _test(state: _State, operation: Operation) -> None:
@@ -229,11 +228,6 @@ def _must_index(items: list[Any], key: str, end: int, where: str) -> int:
     if index is None:
         raise PatchDoesNotApply(f"{where}: Unable to access invalid index: {key}: invalid index referenced")
     return index
-
-
-def _deep_copy(value: Any) -> Any:
-    """By way of JSON: seven times as fast as copy.deepcopy for an object of the API."""
-    return orjson.loads(orjson.dumps(value))
 
 
 def _size(value: Any) -> int:

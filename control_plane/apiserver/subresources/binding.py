@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 from control_plane.api import errors, meta
+from control_plane.api.copying import copied
 from control_plane.apiserver.admission.interface import Operation
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers import body, respond, write
@@ -34,7 +34,7 @@ async def create(ctx: Context) -> Response:
     await ctx.core.admission.validate(request)
 
     async def change(current: Stored) -> write.Plan:
-        return write.Plan(bound(ctx, deepcopy(current.object), binding))
+        return write.Plan(bound(ctx, copied(current.object), binding))
 
     await write.guaranteed_update(ctx, change, options.dry_run)
     return respond.plain_object(ctx, errors.success() | {"code": 201}, 201)
