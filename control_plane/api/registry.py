@@ -104,8 +104,9 @@ class Registry:
         self.add(*served)
 
     @classmethod
-    def builtin(cls) -> Registry:
-        return cls(_builtin())
+    def builtin(cls, also: Iterable[tuple[str, str]] = ()) -> Registry:
+        """`also`: groups and versions that are off by default."""
+        return cls([*_builtin(), *_optional(also)])
 
     def add(self, *served: Resource) -> None:
         """Serve more resources, or newer descriptions of the same."""
@@ -197,7 +198,9 @@ def version_priority(version: str) -> tuple[int, int, int, str]:
     return (3, 0, 0, version)
 
 
-_GROUP_ORDER = tuple(dict.fromkeys(group for group, _ in resources.TABLE if group))
+_GROUP_ORDER = tuple(
+    dict.fromkeys(group for group, _ in (*resources.TABLE, *resources.OFF_BY_DEFAULT) if group)
+)
 _built: tuple[Resource, ...] = ()
 
 
@@ -210,6 +213,14 @@ def _builtin() -> tuple[Resource, ...]:
             for row in rows
         )
     return _built
+
+
+def _optional(wanted: Iterable[tuple[str, str]]) -> list[Resource]:
+    return [
+        _resource(group, version, row)
+        for group, version in wanted
+        for row in resources.OFF_BY_DEFAULT[group, version]
+    ]
 
 
 def _resource(group: str, version: str, row: Row) -> Resource:

@@ -212,6 +212,13 @@ TABLE: Mapping[tuple[str, str], tuple[Row, ...]] = {
 }
 """In the order in which discovery lists groups, and within a group the preferred version first."""
 
+OFF_BY_DEFAULT: Mapping[tuple[str, str], tuple[Row, ...]] = {
+    ("storagemigration.k8s.io", "v1beta1"): (
+        _cluster("storageversionmigrations", "StorageVersionMigration", sub=(STATUS,)),
+    ),
+}
+"""Served where `--runtime-config` says so, as upstream."""
+
 _SCHEMA_PACKAGES = {
     "": "io.k8s.api.core",
     "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
@@ -222,7 +229,7 @@ _SCHEMA_PACKAGES = {
 def definition_name(group: str, version: str, kind: str) -> str:
     """The name under which OpenAPI describes a kind; that of a custom one begins with its group backwards."""
     package = _SCHEMA_PACKAGES.get(group)
-    if package is None and (group, version) in TABLE:
+    if package is None and ((group, version) in TABLE or (group, version) in OFF_BY_DEFAULT):
         package = f"io.k8s.api.{group.split('.')[0]}"
     elif package is None:
         package = ".".join(reversed(group.split(".")))

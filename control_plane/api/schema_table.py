@@ -53,7 +53,7 @@ def compile_table(definitions: dict[str, Definition], messages: dict[str, list[l
     table: dict[str, Any] = {"kinds": {}, "definitions": {}}
     for name, schema in definitions.items():
         for gvk in schema.get("x-kubernetes-group-version-kind", ()):
-            if (gvk["group"], gvk["version"]) in resources.TABLE:
+            if (gvk["group"], gvk["version"]) in {**resources.TABLE, **resources.OFF_BY_DEFAULT}:
                 table["kinds"][f"{gvk['group']}/{gvk['version']}/{gvk['kind']}"] = name
     pending = [*sorted(set(table["kinds"].values())), *_EXTRA_ROOTS]
     while pending:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from control_plane.api.resources import OFF_BY_DEFAULT
 from control_plane.apiserver.audit import options as audit_options
 from control_plane.apiserver.audit.errors import BadOptions
 from control_plane.apiserver.audit.options import AuditOptions
@@ -62,6 +63,7 @@ class Config:
     encryption_reload: bool = False
     profiling: bool = True
     tracing_config_file: Path | None = None
+    runtime_config: Sequence[tuple[str, str]] = ()  # groups and versions that are off by default
     flags: Mapping[str, object] = field(default_factory=dict)  # as they were given, for /flagz
 
 
@@ -111,6 +113,13 @@ def parser() -> Parser:
         "--kubelet-preferred-address-types",
         default=",".join(DEFAULT_ADDRESS_TYPES),
         help="which of a node's addresses to use, best first",
+    )
+    add(
+        "--runtime-config",
+        type=_runtime_config,
+        default=(),
+        metavar="GROUP/VERSION=true",
+        help="APIs that are off by default; api/beta=true for all",
     )
     add("--event-ttl", type=parse_duration, default=3600.0, help="how long events are kept")
     add("--max-requests-inflight", type=int, default=MAX_READS_IN_FLIGHT, help="reads under way at once")
@@ -254,6 +263,7 @@ def config(args: argparse.Namespace) -> Config:
         priority_and_fairness=args.enable_priority_and_fairness,
         audit=audit,
         profiling=args.profiling,
+        runtime_config=args.runtime_config,
         tracing_config_file=args.tracing_config_file,
         flags={name.replace("_", "-"): value for name, value in vars(args).items()},
         encryption_config_file=args.encryption_provider_config,
@@ -269,6 +279,23 @@ def config(args: argparse.Namespace) -> Config:
             args.authorization_webhook_cache_unauthorized_ttl,
         ),
     )
+
+
+def _runtime_config(text: str) -> tuple[tuple[str, str], ...]:
+    """What is served by default cannot be taken away. Raises ArgumentTypeError."""
+    found: dict[tuple[str, str], bool] = {}
+    for name, _, value in (each.partition("=") for each in _words(text)):
+        group, _, version = name.partition("/")
+        if value not in ("", "true", "false"):
+            raise argparse.ArgumentTypeError(f"{name}: invalid value {value!r}, must be true or false")
+        if name in ("api/all", "api/beta"):
+            found.update(dict.fromkeys(OFF_BY_DEFAULT, value != "false"))
+        elif (group, version) in OFF_BY_DEFAULT:
+            found[group, version] = value != "false"
+        else:
+            known = ", ".join("/".join(each) for each in OFF_BY_DEFAULT)
+            raise argparse.ArgumentTypeError(f"unknown api {name!r}; there are {known}, api/all, api/beta")
+    return tuple(each for each, wanted in found.items() if wanted)
 
 
 def _authentication(args: argparse.Namespace) -> AuthenticationOptions:

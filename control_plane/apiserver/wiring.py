@@ -87,7 +87,7 @@ def build(config: Config) -> Server:
     store_tls = tls.client_context(config.store_ca_file, config.store_cert_file, config.store_key_file)
     kubelet_tls = _kubelet_context(config)
     encryption, client = _store(config, store_tls)
-    registry = Registry.builtin()
+    registry = Registry.builtin(config.runtime_config)
     registry.add(*metrics_api.RESOURCES)
     feed = Feed(client)
     stale = client.is_stale if isinstance(client, EncryptingClient) else None

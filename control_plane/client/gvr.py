@@ -100,5 +100,8 @@ RESOURCE_CLAIMS = GVR("resource.k8s.io", "v1", "resourceclaims")
 RESOURCE_CLAIM_TEMPLATES = GVR("resource.k8s.io", "v1", "resourceclaimtemplates")
 RESOURCE_SLICES = GVR("resource.k8s.io", "v1", "resourceslices", namespaced=False)
 DEVICE_CLASSES = GVR("resource.k8s.io", "v1", "deviceclasses", namespaced=False)
+STORAGE_VERSION_MIGRATIONS = GVR(
+    "storagemigration.k8s.io", "v1beta1", "storageversionmigrations", namespaced=False
+)
 TOKEN_REVIEWS = GVR("authentication.k8s.io", "v1", "tokenreviews", namespaced=False)
 SUBJECT_ACCESS_REVIEWS = GVR("authorization.k8s.io", "v1", "subjectaccessreviews", namespaced=False)

@@ -33,6 +33,7 @@ from control_plane.controllers.service_cidr import ServiceCIDRController
 from control_plane.controllers.serviceaccount import ServiceAccountController
 from control_plane.controllers.serviceaccount_token import ServiceAccountTokenController
 from control_plane.controllers.statefulset import StatefulSetController
+from control_plane.controllers.storage_version_migrator import StorageVersionMigrator
 from control_plane.controllers.taint_eviction import TaintEvictionController
 from control_plane.controllers.ttl import TTLController
 from control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
@@ -81,6 +82,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ClaimProtectionController,
     VolumeProtectionController,
     VolumeAttributesClassProtectionController,
+    StorageVersionMigrator,
     CertificateApprover,
     CertificateSigner,
     CertificateCleaner,

@@ -20,6 +20,7 @@ from control_plane.api.validation import (
     config,
     devices,
     metadata,
+    migration,
     networking,
     pod,
     pod_update,
@@ -34,7 +35,7 @@ from control_plane.api.validation.warnings import warnings
 __all__ = ["validate_create", "validate_update", "warnings"]
 
 _AREAS = (
-    access, batch, cluster, config, devices, networking, pod, pod_update, policy, service, storage, workloads,
+    access, batch, cluster, config, devices, migration, networking, pod, pod_update, policy, service, storage, workloads,
 )  # fmt: skip
 _OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_update.resize}
 
