@@ -19,6 +19,7 @@ TYPES: dict[str, str] = {
     **{full_name(name): UNARY for name in METHODS},
     "grpc.health.v1.Health/Check": UNARY,
     "grpc.health.v1.Health/Watch": SERVER_STREAM,
+    full_name("KV/RangeStream"): SERVER_STREAM,
     full_name("Watch/Watch"): BIDI_STREAM,
     full_name("Lease/LeaseKeepAlive"): BIDI_STREAM,
     full_name("Maintenance/Snapshot"): SERVER_STREAM,

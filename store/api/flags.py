@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from store.api.grpc.keepalive import MIN_TIME_S
 from store.api.service import MAX_REQUEST_BYTES, QUOTA_BYTES
 from store.component.flags import Parser, parse_duration
 from store.component.process import FatalError
@@ -80,6 +81,13 @@ def _tuning_flags(parser: Parser) -> None:
         type=int,
         default=4096,
         help="most client connections; more are refused",
+    )
+    add(
+        "--grpc-keepalive-min-time",
+        type=parse_duration,
+        default=MIN_TIME_S,
+        metavar="DURATION",
+        help="least time between two pings of a client",
     )
     add(
         "--auto-compaction-mode",

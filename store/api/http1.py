@@ -86,6 +86,7 @@ class Server:
     refused: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
+    keepalive_min_time_s: float = 5.0  # of gRPC's pings
     stopping: bool = False
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -75,6 +75,7 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     metrics = Metrics(service, calls, disk, lambda: _peers(engine))
     gateway = JsonGateway(service, tokens, Probes(service, metrics), streams.handlers(), calls)
     server = metrics.server = Server(gateway, args.max_concurrent_connections)
+    server.keepalive_min_time_s = args.grpc_keepalive_min_time
     methods = GrpcMethods(service, tokens, calls)
     doors = [
         await loop.create_server(

@@ -23,6 +23,7 @@ from store.api.grpc.events import (
     DataReceived,
     Drained,
     Event,
+    PingReceived,
     PongReceived,
     RequestStarted,
     StreamReset,
@@ -284,6 +285,7 @@ class Connection:
             self._events.append(PongReceived())
         else:
             self._write(f.frame(f.PING, f.ACK, 0, payload))
+            self._events.append(PingReceived())
 
     def _on_window_update(self, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -344,6 +346,11 @@ class Connection:
 
     def ping(self) -> None:
         self._write(f.frame(f.PING, 0, 0, b"balsa\0\0\0"))
+
+    def refuse(self, code: ErrorCode, why: str) -> None:
+        """The client does what it may not: the connection ends."""
+        if not self.failed:
+            self._fail(_Fault(code, why))
 
     def stop(self) -> None:
         """No new requests; those that run go on."""

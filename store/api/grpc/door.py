@@ -31,6 +31,7 @@ Stream = Callable[[StoreService, Call], Awaitable[None]]
 
 
 STREAMS: dict[bytes, Stream] = {
+    b"/etcdserverpb.KV/RangeStream": streams.range_stream,
     b"/etcdserverpb.Watch/Watch": watch,
     b"/etcdserverpb.Lease/LeaseKeepAlive": streams.keep_alive,
     b"/etcdserverpb.Maintenance/Snapshot": streams.snapshot,

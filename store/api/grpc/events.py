@@ -39,8 +39,13 @@ class PongReceived:
 
 
 @dataclass(slots=True)
+class PingReceived:
+    """It is answered already."""
+
+
+@dataclass(slots=True)
 class ConnectionFailed:
     why: str
 
 
-Event = RequestStarted | DataReceived | StreamReset | Drained | PongReceived | ConnectionFailed
+Event = RequestStarted | DataReceived | StreamReset | Drained | PingReceived | PongReceived | ConnectionFailed

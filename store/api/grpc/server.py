@@ -19,11 +19,14 @@ from store.api.grpc.events import (
     DataReceived,
     Drained,
     Event,
+    PingReceived,
     PongReceived,
     RequestStarted,
     StreamReset,
 )
+from store.api.grpc.frames import ErrorCode
 from store.api.grpc.header_block import Head, refusal
+from store.api.grpc.keepalive import PingPolicy
 from store.api.http1 import Server
 from store.component import logs
 from store.mvcc.errors import Code, RequestError
@@ -60,6 +63,7 @@ class GrpcConnection(asyncio.Protocol):
         self._last_heard = 0.0
         self._pinged_at: float | None = None
         self._buffered_bytes = 0
+        self._pings = PingPolicy(server.keepalive_min_time_s)
         self.peer_name = peer_name  # the common name of the client's certificate
 
     # -- asyncio.Protocol --
@@ -113,6 +117,9 @@ class GrpcConnection(asyncio.Protocol):
                         call.on_drained()
                 case ConnectionFailed():
                     log.debug("a connection failed", reason=event.why)
+                case PingReceived():
+                    if not self._pings.allows(self._last_heard, len(self._calls)):
+                        self._http.refuse(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
                 case PongReceived():
                     pass
 
@@ -168,10 +175,12 @@ class GrpcConnection(asyncio.Protocol):
             self._schedule()
 
     def send_headers(self, stream_id: int, block: bytes) -> None:
+        self._pings.forgiven = True
         self._http.sender.headers(stream_id, block)
         self._schedule()
 
     def send(self, stream_id: int, data: bytes) -> int:
+        self._pings.forgiven = True
         queued = self._http.sender.data(stream_id, data)
         self._schedule()
         return queued

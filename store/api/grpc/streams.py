@@ -10,11 +10,13 @@ from store.api.concurrency import Concurrency
 from store.api.grpc import responses as encode
 from store.api.grpc.auth_rows import leader
 from store.api.grpc.call import Call
-from store.api.grpc.protobuf import number_field
+from store.api.grpc.protobuf import message_field, number_field
 from store.api.grpc.unary import health, read_message
 from store.api.machine import LeaseResult
+from store.api.methods import YIELD_RECORDS
 from store.api.service import VERSION, StoreService
 from store.api.snapshot_file import blobs
+from store.mvcc import messages as kv
 from store.mvcc.errors import LeaseNotFound
 
 HEALTH_INTERVAL_S = 0.5
@@ -30,6 +32,20 @@ async def keep_alive(service: StoreService, call: Call) -> None:
         except LeaseNotFound:  # etcd answers without a TTL
             result = LeaseResult(service.machine.store.revision, request.id, 0)
         await call.send(encode.lease(encode.header_field(service.header()), result))
+    call.finish()
+
+
+async def range_stream(service: StoreService, call: Call) -> None:
+    """A range in pieces (etcd 3.7): the keys in disjoint slices, all else in the last one."""
+    request = read_message(kv.RangeRequest, await call.next() or b"")
+    response = await service.range(request)
+    sent = 0
+    while len(response.kvs) - sent > YIELD_RECORDS:
+        await call.send(message_field(1, encode.records(response.kvs[sent : sent + YIELD_RECORDS])))
+        sent += YIELD_RECORDS
+    header = encode.header_field(service.header(response.revision))
+    last = encode.range_message(header, encode.records(response.kvs[sent:]), response)
+    await call.send(message_field(1, last))
     call.finish()
 
 

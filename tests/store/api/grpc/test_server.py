@@ -215,9 +215,9 @@ async def test_a_client_that_never_reads_is_cut_off(cluster: BalsaCluster) -> No
 
 
 async def _flood(writer: asyncio.StreamWriter) -> None:
-    pings = f.frame(f.PING, 0, 0, bytes(8)) * 10_000
+    settings = f.settings({}) * 10_000
     for _ in range(1000):
-        writer.write(pings)
+        writer.write(settings)
         await writer.drain()
 
 
