@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from control_plane.controllers.context import Options
 from control_plane.controllers.discovery import Served
 from control_plane.controllers.main import Manager
 from control_plane.controllers.storage_version_migrator import StorageVersionMigrator
-from tests.control_plane.apiserver.harness import Harness, stop
+from tests.control_plane.apiserver.harness import Harness
 from tests.control_plane.apiserver.storage.encryption.test_http import (
     SECRETS,
     key,
@@ -30,6 +27,7 @@ from tests.control_plane.apiserver.storage.encryption.test_http import (
     write_config,
 )
 from tests.control_plane.controllers.objects import NOW, Obj
+from tests.control_plane.controllers.process import controller_manager
 from tests.control_plane.fakeapi import FakeApi
 from tests.control_plane.virtual_clock import VirtualClock, settle
 
@@ -152,23 +150,6 @@ async def test_what_broke_is_begun_again(world: tuple[FakeApi, VirtualClock]) ->
 # ---- a real apiserver
 
 
-@contextmanager
-def controller_manager(api: Harness) -> Iterator[None]:
-    command = [sys.executable, "-m", "cluster.cli", "controller-manager", "--leader-elect=false"]
-    flags = [
-        f"--kubeconfig={api.directory / 'pki' / 'admin.kubeconfig'}",
-        "--controllers=storage-version-migrator",
-        "--use-service-account-credentials=false",
-        "--secure-port=0",
-    ]
-    with (api.directory / "controller-manager.log").open("wb") as log:
-        process = subprocess.Popen([*command, *flags], stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        stop(process)
-
-
 MIGRATION = """
 apiVersion: storagemigration.k8s.io/v1beta1
 kind: StorageVersionMigration
@@ -184,7 +165,7 @@ def test_a_key_is_retired_with_kubectl(tmp_path: Path) -> None:
         "--encryption-provider-config-automatic-reload",
         "--runtime-config=storagemigration.k8s.io/v1beta1=true",
     )
-    with Harness(tmp_path, *flags) as api, controller_manager(api):
+    with Harness(tmp_path, *flags) as api, controller_manager(api, "storage-version-migrator"):
         for number in range(5):
             api.create(SECRETS, {"metadata": {"name": f"s{number}"}, "stringData": {"a": "b"}})
         write_config(tmp_path, {"aesgcm": {"keys": [key("two", 2), key("one", 1)]}}, {"identity": {}})
