@@ -4,7 +4,8 @@
         api.kubectl("get", "namespaces")
         api.request("GET", "/api/v1/pods")
 
-The store is one member of Balsa's own; with `BALSA_TEST_STORE=etcd` it is the etcd of this machine.
+The store is one member of Balsa's own; with `store="etcd"`, or `BALSA_TEST_STORE=etcd` for all tests, it is the
+etcd of this machine.
 """
 
 from __future__ import annotations
@@ -62,7 +63,15 @@ def kubectls() -> list[Path]:
 
 
 class Harness:
-    def __init__(self, directory: Path, *flags: str, endpoints: str = "", certificates: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *flags: str,
+        endpoints: str = "",
+        certificates: bool = True,
+        store: str = "",
+    ) -> None:
+        self.store = store or os.environ.get("BALSA_TEST_STORE", "balsa")
         self.directory = directory
         self.port = free_port()
         self.server = f"https://127.0.0.1:{self.port}"
@@ -100,7 +109,7 @@ class Harness:
             "-c",
             "import sys; from store.api.main import main; sys.exit(main(sys.argv[1:]))",
         ]
-        if os.environ.get("BALSA_TEST_STORE") == "etcd":
+        if self.store == "etcd":
             program = ["etcd", "--client-cert-auth=true"]
         argv = [
             *program,

@@ -1,0 +1,1 @@
+from tests.control_plane.apiserver.test_list import *  # noqa: F403
