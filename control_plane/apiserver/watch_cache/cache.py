@@ -16,8 +16,8 @@ from sortedcontainers import SortedDict
 
 from control_plane.apiserver.watch_cache.entry import Change, Entry, Normal, NormalizedEntry
 
-HISTORY_MAX_CHANGES = 4096
-HISTORY_MAX_BYTES = 4 * 1024 * 1024
+HISTORY_MAX_CHANGES = 16384  # a client that lists ten thousand objects must find its place when it has them
+HISTORY_MAX_BYTES = 32 * 1024 * 1024
 HISTORY_MIN_CHANGES = 128
 DECODED_MAX_BYTES = 1024 * 1024  # of JSON; about five times as much as dicts
 
