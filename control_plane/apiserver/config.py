@@ -15,7 +15,7 @@ from control_plane.apiserver.audit.options import AuditOptions
 from control_plane.apiserver.authn.build import AuthenticationOptions
 from control_plane.apiserver.authn.front_proxy import FrontProxyHeaders
 from control_plane.apiserver.authn.oidc import OIDCOptions
-from control_plane.apiserver.authz.build import WebhookOptions
+from control_plane.apiserver.authz.build import DEFAULT_MODES, WebhookOptions
 from control_plane.apiserver.kubelet import DEFAULT_ADDRESS_TYPES
 from control_plane.apiserver.limits import MAX_READS_IN_FLIGHT, MAX_WRITES_IN_FLIGHT
 from control_plane.apiserver.services.ranges import Network, PortRange
@@ -57,6 +57,7 @@ class Config:
     proxy_client_cert_file: Path | None = None
     proxy_client_key_file: Path | None = None
     authorization_webhook: WebhookOptions = field(default_factory=WebhookOptions)
+    authorization_config_file: Path | None = None
     priority_and_fairness: bool = True
     audit: AuditOptions = field(default_factory=AuditOptions)
     encryption_config_file: Path | None = None
@@ -94,8 +95,8 @@ def parser() -> Parser:
     _add_authentication(flags)
     add(
         "--authorization-mode",
-        default="Node,RBAC",
-        help="AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook; comma-separated, in order",
+        default="",
+        help="Node,RBAC by default; AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook; comma-separated, in order",
     )
     _add_webhooks(flags)
     add("--enable-admission-plugins", default="", help="admission plugins to add to the default ones")
@@ -203,6 +204,7 @@ def _add_authentication(flags: Parser) -> None:
 
 def _add_webhooks(flags: Parser) -> None:
     add = flags.add_argument
+    add("--authorization-config", type=Path, help="the chain of authorizers, instead of their modes")
     add("--authorization-webhook-config-file", type=Path, help="kubeconfig of the authorization webhook")
     add("--authorization-webhook-version", default="v1", choices=("v1", "v1beta1"))
     add("--authorization-webhook-cache-authorized-ttl", type=parse_duration, default=300.0)
@@ -210,6 +212,7 @@ def _add_webhooks(flags: Parser) -> None:
     add("--authentication-token-webhook-config-file", type=Path, help="kubeconfig of the token webhook")
     add("--authentication-token-webhook-version", default="v1", choices=("v1", "v1beta1"))
     add("--authentication-token-webhook-cache-ttl", type=parse_duration, default=120.0)
+    add("--authentication-config", type=Path, help="issuers of tokens, and where requests may be anonymous")
     add("--oidc-issuer-url", default="", help="URL of the OpenID issuer, whose tokens are accepted")
     add("--oidc-client-id", default="", help="whom those tokens must be for")
     add("--oidc-username-claim", default="sub", help="claim that names the user")
@@ -242,7 +245,8 @@ def config(args: argparse.Namespace) -> Config:
         tls_cert_file=args.tls_cert_file,
         tls_key_file=args.tls_private_key_file,
         authentication=_authentication(args),
-        authorization_modes=_words(args.authorization_mode),
+        authorization_modes=_words(args.authorization_mode) or DEFAULT_MODES,
+        authorization_config_file=_authorization_config(args),
         service_networks=networks,
         node_ports=node_ports,
         advertise_address=args.advertise_address or "127.0.0.1",
@@ -319,10 +323,30 @@ def _authentication(args: argparse.Namespace) -> AuthenticationOptions:
         enable_bootstrap_token_auth=args.enable_bootstrap_token_auth,
         anonymous_auth=args.anonymous_auth,
         oidc=_oidc(args),
+        authentication_config_file=_authentication_config(args),
         token_webhook_config_file=args.authentication_token_webhook_config_file,
         token_webhook_version=args.authentication_token_webhook_version,
         token_webhook_cache_ttl_s=args.authentication_token_webhook_cache_ttl,
     )
+
+
+def _authorization_config(args: argparse.Namespace) -> Path | None:
+    """Raises FatalError."""
+    path: Path | None = args.authorization_config
+    if path is not None and (args.authorization_mode or args.authorization_webhook_config_file):
+        raise FatalError(
+            "--authorization-config can not be specified when --authorization-mode or "
+            "--authorization-webhook-* flags are defined"
+        )
+    return path
+
+
+def _authentication_config(args: argparse.Namespace) -> Path | None:
+    """Raises FatalError."""
+    path: Path | None = args.authentication_config
+    if path is not None and (args.oidc_issuer_url or args.oidc_client_id):
+        raise FatalError("authentication-config and the oidc-* flags are mutually exclusive")
+    return path
 
 
 def _oidc(args: argparse.Namespace) -> OIDCOptions | None:

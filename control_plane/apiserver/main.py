@@ -44,6 +44,7 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         asyncio.create_task(server.custom.run()),
         asyncio.create_task(server.aggregation.run()),
         *(asyncio.create_task(reloader.run()) for reloader in server.reloaders),
+        *(asyncio.create_task(reloading.run()) for reloading in server.reloading),
     ]
     if settings.encryption_reload and server.encryption is not None:
         tasks.append(asyncio.create_task(server.encryption.run(server.core.feed.refill)))
@@ -62,6 +63,8 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         await server.webhooks.close()
         for client in server.review_clients:
             await client.close()
+        if server.authorizer is not None:
+            await server.authorizer.close()
         await server.aggregation.close()
         await server.client.close()
         if server.tracing is not None:

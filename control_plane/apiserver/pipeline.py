@@ -23,7 +23,8 @@ from control_plane.apiserver import metrics
 from control_plane.apiserver.audit.auditor import Auditor
 from control_plane.apiserver.audit.event import Event
 from control_plane.apiserver.authn.impersonation import impersonate
-from control_plane.apiserver.authn.interface import Authenticator, Unauthenticated
+from control_plane.apiserver.authn.interface import Unauthenticated
+from control_plane.apiserver.authn.union import UnionAuthenticator
 from control_plane.apiserver.authn.user import ANONYMOUS, UserInfo
 from control_plane.apiserver.authz.forbidden import forbidden_error
 from control_plane.apiserver.authz.interface import Attributes, Authorizer, Decision
@@ -47,7 +48,8 @@ from store.component import logs
 
 REQUEST_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 10.0
-ALWAYS_ALLOWED = frozenset({"healthz", "livez", "readyz"})  # probes need no credentials
+# probes need no credentials where anonymous requests are let in
+ALWAYS_ALLOWED = frozenset({"healthz", "livez", "readyz"})
 GZIP_IN_THREAD_BYTES = 1024 * 1024
 AUDIT_ID = "Audit-ID"
 MAX_AUDIT_ID_CHARS = 64
@@ -70,7 +72,7 @@ class Pipeline:
     def __init__(
         self,
         core: Core,
-        authenticator: Authenticator,
+        authenticator: UnionAuthenticator,
         authorizer: Authorizer,
         paths: PathHandler,
         limits: Limiter,
@@ -109,7 +111,8 @@ class Pipeline:
         return resource is not None and (not info.subresource or info.subresource in resource.subresources)
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
-        if request.path.partition("/")[2].partition("/")[0] in ALWAYS_ALLOWED:
+        probes = request.path.partition("/")[2].partition("/")[0] in ALWAYS_ALLOWED
+        if probes and self._authenticator.admits_anonymous(request):
             return await self._paths(request, info, UserInfo(ANONYMOUS))
         await self._filled()
         try:

@@ -33,14 +33,15 @@ class ReviewFailed(Exception):
 class ReviewClient:
     """Made without a loop; opens its connections when first used."""
 
-    def __init__(self, config: KubeConfig) -> None:
+    def __init__(self, config: KubeConfig, timeout_s: float = TIMEOUT_S) -> None:
         self._config = config
+        self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
-    def load(cls, path: Path) -> ReviewClient:
+    def load(cls, path: Path, timeout_s: float = TIMEOUT_S) -> ReviewClient:
         """Raises certs.errors.Unreadable."""
-        return cls(KubeConfig.load(path))
+        return cls(KubeConfig.load(path), timeout_s)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -77,7 +78,7 @@ class ReviewClient:
             if self._config.token:
                 headers["Authorization"] = f"Bearer {self._config.token}"
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), headers=headers
+                connector=connector, timeout=aiohttp.ClientTimeout(total=self._timeout_s), headers=headers
             )
         async with self._session.post(self._config.server, data=body, allow_redirects=False) as response:
             answer = await response.content.read(MAX_ANSWER_SIZE_BYTES)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 from certs import tls
 from control_plane.api import errors
@@ -26,7 +27,7 @@ from control_plane.apiserver.audit.options import Audit
 from control_plane.apiserver.audit.options import build as build_audit
 from control_plane.apiserver.authn import oidc_discovery
 from control_plane.apiserver.authn.build import Authentication, build_authenticator
-from control_plane.apiserver.authz.build import UnknownMode, build_authorizer
+from control_plane.apiserver.authz.build import Authorization, build_authorizer, build_structured
 from control_plane.apiserver.authz.escalation import EscalationCheck
 from control_plane.apiserver.bootstrap import PostStartHooks
 from control_plane.apiserver.config import Config
@@ -42,6 +43,7 @@ from control_plane.apiserver.limits import InFlight, Limiter, Limits
 from control_plane.apiserver.pipeline import Pipeline
 from control_plane.apiserver.proxy import Proxy
 from control_plane.apiserver.reader import CacheReader
+from control_plane.apiserver.reloading import Reloading
 from control_plane.apiserver.review_client import ReviewClient
 from control_plane.apiserver.services.allocator import ServiceAllocator
 from control_plane.apiserver.services.kubernetes_service import KubernetesService
@@ -59,6 +61,9 @@ from control_plane.apiserver.watch_cache.freshness import Freshness
 from store.client.client import StoreClient
 from store.component.health import Check
 from store.component.process import FatalError
+
+if TYPE_CHECKING:
+    from control_plane.apiserver.authz.structured import StructuredAuthorizer
 
 
 @dataclass(slots=True)
@@ -80,6 +85,8 @@ class Server:
     audit: Audit | None
     encryption: Encryption | None
     tracing: Tracing | None
+    authorizer: StructuredAuthorizer | None
+    reloading: list[Reloading]
 
 
 def build(config: Config) -> Server:
@@ -93,10 +100,10 @@ def build(config: Config) -> Server:
     stale = client.is_stale if isinstance(client, EncryptingClient) else None
     objects = Objects(client, EventLeases(client, int(config.event_ttl_s)), stale=stale)
     reader = CacheReader(feed, objects, registry)
-    authentication = build_authenticator(config.authentication, reader)
     try:
-        authorization = build_authorizer(config.authorization_modes, reader, config.authorization_webhook)
-    except UnknownMode as error:
+        authentication = build_authenticator(config.authentication, reader)
+        authorization = _authorization(config, reader)
+    except ValueError as error:  # UnknownMode, BadAuthorization
         raise FatalError(str(error)) from error
     authorizer = authorization.authorizer
     stopping = asyncio.Event()
@@ -174,14 +181,23 @@ def build(config: Config) -> Server:
         audit,
         encryption,
         tracing,
+        authorization.structured,
+        [each.reloading for each in (authentication.structured, authorization.structured) if each],
     )
+
+
+def _authorization(config: Config, reader: CacheReader) -> Authorization:
+    """Raises ValueError, certs.errors.Unreadable."""
+    if config.authorization_config_file is not None:
+        return build_structured(config.authorization_config_file, reader)
+    return build_authorizer(config.authorization_modes, reader, config.authorization_webhook)
 
 
 def _store(config: Config, context: ssl.SSLContext) -> tuple[Encryption | None, StoreClient]:
     if config.encryption_config_file is None:
         return None, StoreClient(config.store_endpoints, context)
     try:
-        encryption = Encryption(config.encryption_config_file, reloads=config.encryption_reload)
+        encryption = Encryption(config.encryption_config_file)
     except BadConfiguration as error:
         raise FatalError(str(error)) from error
     return encryption, EncryptingClient(config.store_endpoints, context, encryption.values)

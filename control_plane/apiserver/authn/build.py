@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certs.serviceaccount import load_private_key, load_public_keys
 from control_plane.apiserver.admission.interface import Reader
-from control_plane.apiserver.authn.anonymous import AnonymousAuthenticator
+from control_plane.apiserver.authn.anonymous import AnonymousAuthenticator, AnonymousConfig
 from control_plane.apiserver.authn.bearer import BearerAuthenticator
 from control_plane.apiserver.authn.bootstrap_token import BootstrapTokenAuthenticator
 from control_plane.apiserver.authn.front_proxy import FrontProxyAuthenticator, FrontProxyHeaders
@@ -25,6 +26,9 @@ from control_plane.apiserver.authn.union import UnionAuthenticator
 from control_plane.apiserver.authn.webhook import DEFAULT_TTL_S, WebhookAuthenticator
 from control_plane.apiserver.authn.x509 import X509Authenticator, load_authorities
 from control_plane.apiserver.review_client import ReviewClient
+
+if TYPE_CHECKING:
+    from control_plane.apiserver.authn.structured import StructuredAuthentication
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc"
 
@@ -47,6 +51,7 @@ class AuthenticationOptions:
     enable_bootstrap_token_auth: bool = True
     anonymous_auth: bool = True
     oidc: OIDCOptions | None = None
+    authentication_config_file: Path | None = None
     token_webhook_config_file: Path | None = None
     token_webhook_version: str = "v1"  # noqa: S105 - a version of the API
     token_webhook_cache_ttl_s: float = DEFAULT_TTL_S
@@ -66,6 +71,7 @@ class Authentication:
     public_keys: tuple[ec.EllipticCurvePublicKey, ...]  # for the OIDC documents
     token_webhook: ReviewClient | None  # to be closed at the end
     issuer: str
+    structured: StructuredAuthentication | None = None
 
 
 def build_authenticator(
@@ -76,7 +82,8 @@ def build_authenticator(
     keys = _public_keys(options)
     config_file = options.token_webhook_config_file
     webhook = ReviewClient.load(config_file) if config_file is not None else None
-    bearer = BearerAuthenticator(_token_authenticators(options, keys, reader, webhook, clock))
+    structured = _structured(options)
+    bearer = BearerAuthenticator(_token_authenticators(options, keys, reader, webhook, structured, clock))
     authenticators: list[Authenticator] = []
     if options.requestheader_client_ca_file is not None:
         authorities = load_authorities(options.requestheader_client_ca_file.read_bytes())
@@ -85,7 +92,9 @@ def build_authenticator(
     if options.client_ca_file is not None:
         authenticators.append(X509Authenticator(load_authorities(options.client_ca_file.read_bytes()), clock))
     authenticators.append(bearer)
-    anonymous = AnonymousAuthenticator() if options.anonymous_auth else None
+    anonymous = AnonymousAuthenticator(AnonymousConfig(options.anonymous_auth))
+    if structured is not None:
+        anonymous = structured.anonymous
     return Authentication(
         UnionAuthenticator(authenticators, anonymous),
         bearer,
@@ -93,7 +102,19 @@ def build_authenticator(
         tuple(keys),
         webhook,
         options.service_account_issuers[0],
+        structured,
     )
+
+
+def _structured(options: AuthenticationOptions) -> StructuredAuthentication | None:
+    """Raises BadAuthentication."""
+    path = options.authentication_config_file
+    if path is None:
+        return None
+    # loads the compiler of CEL, which a server without expressions does not need
+    from control_plane.apiserver.authn.structured import StructuredAuthentication
+
+    return StructuredAuthentication(path, options.service_account_issuers, options.anonymous_auth)
 
 
 def _token_authenticators(
@@ -101,6 +122,7 @@ def _token_authenticators(
     keys: Sequence[ec.EllipticCurvePublicKey],
     reader: Reader,
     webhook: ReviewClient | None,
+    structured: StructuredAuthentication | None,
     clock: Callable[[], float],
 ) -> list[TokenAuthenticator]:
     found: list[TokenAuthenticator] = []
@@ -114,6 +136,8 @@ def _token_authenticators(
         found.append(BootstrapTokenAuthenticator(reader, clock))
     if options.oidc is not None:
         found.append(OIDCAuthenticator(options.oidc))
+    if structured is not None:
+        found.append(structured)
     if webhook is not None:
         version, ttl_s = options.token_webhook_version, options.token_webhook_cache_ttl_s
         found.append(WebhookAuthenticator(webhook, options.audiences, version, ttl_s))

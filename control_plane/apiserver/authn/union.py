@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from control_plane.apiserver.authn.anonymous import AnonymousAuthenticator
 from control_plane.apiserver.authn.interface import Authenticator, Unauthenticated
 from control_plane.apiserver.authn.user import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, UserInfo
 from control_plane.apiserver.messages import Request
 
 
 class UnionAuthenticator:
-    def __init__(self, authenticators: Sequence[Authenticator], anonymous: Authenticator | None) -> None:
+    def __init__(self, authenticators: Sequence[Authenticator], anonymous: AnonymousAuthenticator) -> None:
         self._authenticators = tuple(authenticators)
         self._anonymous = anonymous
 
@@ -31,7 +32,10 @@ class UnionAuthenticator:
                 return with_authenticated_group(user)
         if refused:
             raise Unauthenticated("; ".join(refused))
-        return await self._anonymous.authenticate(request) if self._anonymous is not None else None
+        return await self._anonymous.authenticate(request)
+
+    def admits_anonymous(self, request: Request) -> bool:
+        return self._anonymous.config.admits(request.path)
 
 
 def with_authenticated_group(user: UserInfo) -> UserInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from control_plane.apiserver.admission.interface import Reader
 from control_plane.apiserver.authz.bootstrap.policy import node_rules
@@ -21,6 +22,9 @@ from control_plane.apiserver.authz.webhook import (
     WebhookAuthorizer,
 )
 from control_plane.apiserver.review_client import ReviewClient
+
+if TYPE_CHECKING:
+    from control_plane.apiserver.authz.structured import StructuredAuthorizer
 
 MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node", "Webhook")
 DEFAULT_MODES = ("Node", "RBAC")
@@ -48,6 +52,23 @@ class Authorization:
     rules: RulesResolver  # SelfSubjectRulesReview
     escalation: EscalationCheck | None  # given to `build_admission`; None without RBAC
     webhook: ReviewClient | None = None  # to be closed at the end
+    structured: StructuredAuthorizer | None = None  # reloaded, and closed at the end
+
+
+def build_structured(path: Path, reader: Reader) -> Authorization:
+    """The chain of an AuthorizationConfiguration. Raises BadAuthorization, certs.errors.Unreadable."""
+    # loads the compiler of CEL, which a server without expressions does not need
+    from control_plane.apiserver.authz.structured import StructuredAuthorizer
+
+    rbac = RBACAuthorizer(reader)
+
+    def builtin(mode: str) -> Authorizer:
+        return rbac if mode == "RBAC" else _builtin(mode, reader)
+
+    chain = StructuredAuthorizer(path, builtin)
+    known = rbac if "RBAC" in chain.modes else None
+    escalation = EscalationCheck(known, chain, reader) if known is not None else None
+    return Authorization(chain, RulesResolver(known, chain.modes), escalation, structured=chain)
 
 
 def build_authorizer(
@@ -64,12 +85,8 @@ def build_authorizer(
     client: ReviewClient | None = None
     for mode in modes:
         match mode:
-            case "AlwaysAllow":
-                authorizers.append(AlwaysAllow())
-            case "AlwaysDeny":
-                authorizers.append(AlwaysDeny())
-            case "Node":
-                authorizers.append(NodeAuthorizer(reader, node_rules()))
+            case "AlwaysAllow" | "AlwaysDeny" | "Node":
+                authorizers.append(_builtin(mode, reader))
             case "RBAC":
                 assert rbac is not None
                 authorizers.append(rbac)
@@ -86,3 +103,13 @@ def build_authorizer(
     union = UnionAuthorizer(authorizers)
     escalation = EscalationCheck(rbac, union, reader) if rbac is not None else None
     return Authorization(union, RulesResolver(rbac, modes), escalation, client)
+
+
+def _builtin(mode: str, reader: Reader) -> Authorizer:
+    match mode:
+        case "AlwaysAllow":
+            return AlwaysAllow()
+        case "AlwaysDeny":
+            return AlwaysDeny()
+    assert mode == "Node"
+    return NodeAuthorizer(reader, node_rules())

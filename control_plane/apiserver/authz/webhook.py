@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from control_plane.apiserver.authz.interface import Attributes, Decision
 from control_plane.apiserver.memory import Memory
@@ -19,6 +20,15 @@ MAX_REMEMBERED_CHARS = 10_000  # longer questions are asked each time
 log = logs.get("apiserver.authz")
 
 
+class ConditionsFailed(Exception):
+    """Whether a webhook's conditions hold cannot be told."""
+
+
+class Conditions(Protocol):
+    def hold(self, spec: Object) -> bool:
+        """Whether the webhook is to be asked about a review of this spec (v1). Raises ConditionsFailed."""
+
+
 class WebhookAuthorizer:
     def __init__(
         self,
@@ -27,13 +37,25 @@ class WebhookAuthorizer:
         allowed_ttl_s: float = DEFAULT_ALLOWED_TTL_S,
         refused_ttl_s: float = DEFAULT_REFUSED_TTL_S,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        denies_on_failure: bool = False,
+        conditions: Conditions | None = None,
     ) -> None:
+        self._on_failure = Decision.DENY if denies_on_failure else Decision.NO_OPINION
+        self._conditions = conditions
         self._client = client
         self._version = version
         self._ttl_s = {True: allowed_ttl_s, False: refused_ttl_s}
         self._known: Memory[tuple[Decision, str]] = Memory(MAX_REMEMBERED, clock)
 
     async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
+        if self._conditions is not None:
+            try:
+                if not self._conditions.hold(review_of(attributes, "v1")["spec"]):
+                    return Decision.NO_OPINION, ""
+            except ConditionsFailed as error:
+                log.warning("the conditions of the authorization webhook failed", reason=error)
+                return self._on_failure, ""
         review = review_of(attributes, self._version)
         key = repr(review["spec"])
         known = self._known.get(key)
@@ -43,7 +65,7 @@ class WebhookAuthorizer:
             status: Object = (await self._client.ask(review))["status"]
         except ReviewFailed as error:
             log.warning("the authorization webhook failed", reason=error)
-            return Decision.NO_OPINION, ""
+            return self._on_failure, ""
         answer = _decision(status)
         if len(key) <= MAX_REMEMBERED_CHARS:
             self._known.put(key, answer, self._ttl_s[answer[0] is Decision.ALLOW])

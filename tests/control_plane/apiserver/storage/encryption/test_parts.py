@@ -191,7 +191,7 @@ def test_what_cannot_be_read_makes_the_server_unready() -> None:
 def test_a_bad_file_keeps_the_keys_that_there_are(tmp_path: Path) -> None:
     path = tmp_path / "encryption.yaml"
     path.write_text(yaml.safe_dump(configuration((["secrets"], [aesgcm()]))))
-    encryption = Encryption(path, reloads=True)
+    encryption = Encryption(path)
     before = encryption.values.transformers
     assert not encryption.check()
     path.write_text("nonsense")
