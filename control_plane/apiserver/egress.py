@@ -158,6 +158,17 @@ class Egress:
 
     async def dial(self, host: str, port: int, secure: bool) -> Duplex:
         """A connection to an address in the cluster. Raises OSError, TimeoutError."""
+        return await self._connect(host, port, unverified() if secure else None, host)
+
+    async def dial_service(self, namespace: str, service: str, port: int, context: ssl.SSLContext) -> Duplex:
+        """A connection to an endpoint of a service, which proves to be it. Raises OSError, TimeoutError."""
+        try:
+            address, real_port = self.resolver.endpoint(namespace, service, port)
+        except errors.StatusError as error:
+            raise OSError(error.message) from error
+        return await self._connect(address, real_port, context, f"{service}.{namespace}{SERVICE_SUFFIX}")
+
+    async def _connect(self, host: str, port: int, context: ssl.SSLContext | None, name: str) -> Duplex:
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         factory = self._socket_factory()
         made = factory(infos[0]) if factory else socket.socket(*infos[0][:3])
@@ -165,8 +176,10 @@ class Egress:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await asyncio.get_running_loop().sock_connect(made, infos[0][4])
-                context, name = (unverified(), host) if secure else (None, None)
-                reader, writer = await asyncio.open_connection(sock=made, ssl=context, server_hostname=name)
+                server_name = name if context is not None else None
+                reader, writer = await asyncio.open_connection(
+                    sock=made, ssl=context, server_hostname=server_name
+                )
         except BaseException:
             made.close()
             raise

@@ -50,15 +50,22 @@ class Tunnels:
         self._idle_timeout_s = idle_timeout_s
 
     async def open(
-        self, request: Request, backend: Duplex, host: str, target: str, stopping: asyncio.Event
+        self,
+        request: Request,
+        backend: Duplex,
+        host: str,
+        target: str,
+        stopping: asyncio.Event,
+        more: Iterable[tuple[str, str]] = (),
     ) -> Response:
-        """Ask the backend for the upgrade that the client asked for. `target` is its path and query. The backend
-        is closed here, or when the response's connection has ended. Raises StatusError."""
+        """Ask the backend for the upgrade that the client asked for. `target` is its path and query; `more` are
+        headers of our own. The backend is closed here, or when the response's connection has ended. Raises
+        StatusError."""
         if self._free <= 0:
             backend.close()
             raise errors.too_many_requests()
         try:
-            await backend.write(_request_head(request, host, target))
+            await backend.write(_request_head(request, host, target, more))
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 head = await read_head(backend)
                 if head.status != 101:
@@ -102,12 +109,12 @@ def passed_on(headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         yield name, value
 
 
-def _request_head(request: Request, host: str, target: str) -> bytes:
+def _request_head(request: Request, host: str, target: str, more: Iterable[tuple[str, str]]) -> bytes:
     lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}", "Connection: Upgrade"]
     lines.append(f"Upgrade: {request.headers.get('Upgrade', '')}")
     if request.method not in ("GET", "HEAD"):
         lines.append("Content-Length: 0")
-    lines += [f"{name}: {value}" for name, value in passed_on(request.headers)]
+    lines += [f"{name}: {value}" for name, value in (*passed_on(request.headers), *more)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 

@@ -19,6 +19,7 @@ from control_plane.apiserver.messages import Request, Response
 
 @dataclass(frozen=True, slots=True)
 class Aggregator:
+    core: Core
     controller: Controller
     openapi: OpenAPIAdditions
 
@@ -27,7 +28,7 @@ class Aggregator:
         remote = self.controller.remotes.current().get((group, version))
         if remote is None:
             return None
-        return await proxy.serve(self.controller.client, remote, request, user)
+        return await proxy.serve(self.core, self.controller.client, remote, request, user)
 
     async def run(self) -> None:
         """For the life of the server."""
@@ -48,6 +49,6 @@ def aggregator(
     """Makes the parts, and `core` know of them."""
     additions = OpenAPIAdditions(openapi)
     client = RemoteClient(egress, Identity(cert_file, key_file))
-    made = Aggregator(Controller(core, Remotes(core), client, discovery, additions), additions)
+    made = Aggregator(core, Controller(core, Remotes(core), client, discovery, additions), additions)
     core.aggregator = made
     return made

@@ -14,8 +14,11 @@ from multidict import CIMultiDict
 
 from control_plane.apiserver.aggregator.remote import Remote, RemoteClient, Unusable, user_headers
 from control_plane.apiserver.authn.user import UserInfo
+from control_plane.apiserver.core import Core
+from control_plane.apiserver.egress import SERVICE_SUFFIX
 from control_plane.apiserver.messages import JSON, TEXT, Request, Response, Write
 from control_plane.apiserver.tracing.context import outgoing
+from control_plane.client.streams.handshake import upgrade_of
 from store.component import logs
 
 MAX_PROXIED_BODY_BYTES = 32 * 1024 * 1024
@@ -39,10 +42,14 @@ _NOT_HANDED_ON = _HOP_BY_HOP | {"host", "content-length", "authorization"}
 _PREFIXES_NOT_HANDED_ON = ("x-remote-", "impersonate-")
 
 
-async def serve(client: RemoteClient, remote: Remote, request: Request, user: UserInfo) -> Response:
-    """Raises BodyTooLarge."""
+async def serve(
+    core: Core, client: RemoteClient, remote: Remote, request: Request, user: UserInfo
+) -> Response:
+    """Raises BodyTooLarge, StatusError."""
     if not remote.available:
         return _unavailable()
+    if upgrade_of(request.headers):
+        return await _upgraded(core, client, remote, request, user)
     body = await request.read(MAX_PROXIED_BODY_BYTES)
     headers = request_headers(request, user)
     try:
@@ -51,6 +58,20 @@ async def serve(client: RemoteClient, remote: Remote, request: Request, user: Us
         log.warning("an aggregated server cannot be reached", apiservice=remote.name, reason=error)
         return _unavailable(str(error))
     return response_of(answer)
+
+
+async def _upgraded(
+    core: Core, client: RemoteClient, remote: Remote, request: Request, user: UserInfo
+) -> Response:
+    """WebSocket, SPDY, anything else: joined byte for byte once the other server has agreed. Raises StatusError."""
+    try:
+        backend = await client.dial(remote)
+    except (OSError, TimeoutError, Unusable) as error:
+        log.warning("an aggregated server cannot be reached", apiservice=remote.name, reason=error)
+        return _unavailable(str(error))
+    host = f"{remote.service}.{remote.namespace}{SERVICE_SUFFIX}"
+    headers = [*user_headers(user).items(), *outgoing().items()]
+    return await core.tunnels.open(request, backend, host, target_of(request), core.stopping, headers)
 
 
 def target_of(request: Request) -> str:

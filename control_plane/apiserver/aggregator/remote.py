@@ -25,6 +25,7 @@ from certs.tls import load_chain
 from control_plane.api import meta
 from control_plane.apiserver.authn.user import UserInfo
 from control_plane.apiserver.egress import Egress
+from control_plane.client.streams.duplex import Duplex
 
 DEFAULT_PORT = 443
 MAX_CONTEXTS = 64
@@ -153,6 +154,11 @@ class RemoteClient:
             ssl=context,
             allow_redirects=False,
         )
+
+    async def dial(self, remote: Remote) -> Duplex:
+        """A connection that is to be upgraded. Raises Unusable, OSError, TimeoutError."""
+        context = self._identity.context(remote)
+        return await self._egress.dial_service(remote.namespace, remote.service, remote.port, context)
 
 
 def user_headers(user: UserInfo) -> CIMultiDict[str]:

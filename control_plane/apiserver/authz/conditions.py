@@ -1,4 +1,4 @@
-"""matchConditions of an authorization webhook: CEL over the SubjectAccessReview (`request`) says whether to ask it."""
+"""matchConditions of an authorization webhook: CEL over the SubjectAccessReview (`request`) says if it is asked."""
 
 from __future__ import annotations
 

@@ -43,6 +43,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name in self.headers:
             headers[name.lower()] = self.headers.get_all(name) or []
         owner.requests.append((self.command, self.path, headers))
+        if url.path.endswith("/connect") and self.headers.get("Upgrade"):
+            self._echo()
+            return
         if url.path.startswith(ROOT) and parse_qs(url.query).get("watch"):
             self._watch()
             return
@@ -59,6 +62,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve
+
+    def _echo(self) -> None:
+        """Whatever it is upgraded to: what comes is sent back."""
+        self.send_response(101)
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", self.headers["Upgrade"])
+        self.end_headers()
+        while data := self.connection.recv(1024):
+            self.connection.sendall(data)
+        self.close_connection = True
 
     def _chunks(self) -> bytes:
         body = b""

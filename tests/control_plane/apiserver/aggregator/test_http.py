@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,6 +141,57 @@ def test_a_watch_streams(api: Harness, registered: SampleServer) -> None:
         assert response.readline() == b""
     finally:
         connection.close()
+
+
+def upgrade(api: Harness, path: str, protocol: str, user: str = "admin") -> tuple[ssl.SSLSocket, bytes]:
+    """The connection after the head of the answer, and the head."""
+    plain = socket.create_connection(("127.0.0.1", api.port), timeout=DEADLINE_S)
+    connection = api.context(user).wrap_socket(plain, server_hostname="127.0.0.1")
+    lines = [
+        f"GET {path} HTTP/1.1",
+        "Host: api",
+        "Connection: Upgrade",
+        f"Upgrade: {protocol}",
+        "X-Remote-User: root",
+    ]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        piece = connection.recv(1)
+        assert piece, head
+        head += piece
+    return connection, head
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "SPDY/3.1", "anything"])
+def test_upgrades_go_through(api: Harness, registered: SampleServer, protocol: str) -> None:
+    path = f"{ROOT}/namespaces/default/flunders/a/connect?x=1"
+    connection, head = upgrade(api, path, protocol)
+    with connection:
+        assert head.startswith(b"HTTP/1.1 101 ")
+        for message in (b"hello", bytes(range(256)) * 3):
+            connection.sendall(message)
+            echoed = b""
+            while len(echoed) < len(message):
+                echoed += connection.recv(4096)
+            assert echoed == message
+    _, asked, headers = registered.requests[-1]
+    assert asked == path
+    assert headers["x-remote-user"] == ["admin"], "and not what the client claims"
+    assert "system:masters" in headers["x-remote-group"]
+
+
+def test_an_upgrade_that_is_refused(api: Harness, registered: SampleServer) -> None:
+    registered.healthy = False
+    try:
+        connection, head = upgrade(api, f"{ROOT}/namespaces/default/flunders/a", "websocket")
+        connection.close()
+    finally:
+        registered.healthy = True
+    assert head.startswith(b"HTTP/1.1 500 ")
+    connection, head = upgrade(api, f"{ROOT}/namespaces/default/flunders/a/connect", "websocket", user="jane")
+    connection.close()
+    assert head.startswith(b"HTTP/1.1 403 ")
 
 
 def test_discovery(api: Harness, registered: SampleServer) -> None:
