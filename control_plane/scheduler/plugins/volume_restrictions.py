@@ -24,9 +24,10 @@ ONE_POD = "ReadWriteOncePod"
 DISKS: dict[str, tuple[tuple[str, ...], bool]] = {
     "gcePersistentDisk": (("pdName",), True),
     "awsElasticBlockStore": (("volumeID",), False),
-    "iscsi": (("iqn", "lun"), True),
-    "rbd": (("monitors", "pool", "image"), True),
+    "iscsi": (("iqn",), True),
+    "rbd": (("pool", "image"), True),
 }
+SERVERS = "monitors"  # of a disk that several serve: the same one when they have one in common
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class VolumeRestrictions(PreFilterPlugin, FilterPlugin):
         wanted = list(_disks(pod.pod))
         if wanted:
             for other in node.pods.values():
-                if any(_conflict(one, two) for one in wanted for two in _disks(other.pod)):
+                if any(one.conflicts(two) for one in wanted for two in _disks(other.pod)):
                     return DISK_CONFLICT
         mine: _State = state[self.name]
         return CLAIM_CONFLICT if any(mine.held.values()) else None
@@ -92,22 +93,24 @@ class VolumeRestrictions(PreFilterPlugin, FilterPlugin):
             mine.held[node.name] = mine.held.get(node.name, 0) + change * used
 
 
-Disk = tuple[str, tuple[object, ...], bool]  # its source, its identity, whether it is only read
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    source: str
+    names: tuple[object, ...]
+    servers: frozenset[str]
+    read_only: bool
+
+    def conflicts(self, other: _Disk) -> bool:
+        if (self.source, self.names) != (other.source, other.names):
+            return False
+        if self.servers and not self.servers & other.servers:
+            return False
+        return not (DISKS[self.source][1] and self.read_only and other.read_only)
 
 
-def _disks(pod: Obj) -> Iterator[Disk]:
+def _disks(pod: Obj) -> Iterator[_Disk]:
     for volume in pod["spec"].get("volumes") or ():
         for source, (keys, _) in DISKS.items():
             if disk := volume.get(source):
-                yield source, tuple(_plain(disk.get(key)) for key in keys), bool(disk.get("readOnly"))
-
-
-def _plain(value: object) -> object:
-    return tuple(sorted(value)) if isinstance(value, list) else value
-
-
-def _conflict(one: Disk, other: Disk) -> bool:
-    if one[:2] != other[:2]:
-        return False
-    shared = DISKS[one[0]][1]
-    return not (shared and one[2] and other[2])
+                names = tuple(disk.get(key) for key in keys)
+                yield _Disk(source, names, frozenset(disk.get(SERVERS) or ()), bool(disk.get("readOnly")))

@@ -207,3 +207,49 @@ def test_the_first_node_will_do_when_nobody_scores() -> None:
     world = World([node(f"n{index:03}") for index in range(200)], profile=ProfileConfig(plugins=plugins))
     assert world.place(pod()).evaluated == 1
     assert world.place(pod()).node_name == "n001"
+
+
+# ---- VolumeRestrictions
+
+RBD = {"pool": "p", "image": "i", "monitors": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("source", "there", "wanted", "fits"),
+    [
+        pytest.param("gcePersistentDisk", {"pdName": "d"}, {"pdName": "d"}, False, id="gce: the same disk"),
+        pytest.param("gcePersistentDisk", {"pdName": "d"}, {"pdName": "e"}, True, id="gce: another"),
+        pytest.param(
+            "gcePersistentDisk",
+            {"pdName": "d", "readOnly": True},
+            {"pdName": "d", "readOnly": True},
+            True,
+            id="gce: two readers",
+        ),
+        pytest.param(
+            "awsElasticBlockStore",
+            {"volumeID": "d", "readOnly": True},
+            {"volumeID": "d", "readOnly": True},
+            False,
+            id="ebs: not even two readers",
+        ),
+        pytest.param(
+            "iscsi",
+            {"iqn": "q", "lun": 0},
+            {"iqn": "q", "lun": 1},
+            False,
+            id="iscsi: the unit does not matter",
+        ),
+        pytest.param("iscsi", {"iqn": "q"}, {"iqn": "r"}, True, id="iscsi: another target"),
+        pytest.param("rbd", RBD, {**RBD, "monitors": ["b", "c"]}, False, id="rbd: a monitor in common"),
+        pytest.param("rbd", RBD, {**RBD, "monitors": ["c"]}, True, id="rbd: another cluster"),
+        pytest.param("rbd", RBD, {**RBD, "image": "j"}, True, id="rbd: another image"),
+    ],
+)
+def test_disks(source: str, there: Obj, wanted: Obj, fits: bool) -> None:
+    def using(disk: Obj, on: str = "") -> Obj:
+        return pod(on=on, volumes=[{"name": "v", source: disk}])
+
+    world = World([node("n")], [using(there, "n")])
+    said = "" if fits else "node(s) had no available disk"
+    assert world.feasible("VolumeRestrictions", using(wanted)) == {"n": said}
