@@ -9,20 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from control_plane.api.resources import OFF_BY_DEFAULT
+from control_plane.apiserver import config_access as access
 from control_plane.apiserver.audit import options as audit_options
 from control_plane.apiserver.audit.errors import BadOptions
 from control_plane.apiserver.audit.options import AuditOptions
 from control_plane.apiserver.authn.build import AuthenticationOptions
-from control_plane.apiserver.authn.front_proxy import FrontProxyHeaders
-from control_plane.apiserver.authn.oidc import OIDCOptions
 from control_plane.apiserver.authz.build import DEFAULT_MODES, WebhookOptions
+from control_plane.apiserver.config_access import words
 from control_plane.apiserver.kubelet import DEFAULT_ADDRESS_TYPES
 from control_plane.apiserver.limits import MAX_READS_IN_FLIGHT, MAX_WRITES_IN_FLIGHT
 from control_plane.apiserver.services.ranges import Network, PortRange
 from store.component.flags import Parser, parse_duration
 from store.component.process import FatalError
-
-DEFAULT_ISSUER = "https://kubernetes.default.svc"
 
 
 @dataclass(slots=True)
@@ -92,13 +90,12 @@ def parser() -> Parser:
         help="inherited listening socket, instead of a port of its own; repeatable",
     )
     add("--advertise-address", default="", help="address at which pods reach this server")
-    _add_authentication(flags)
+    access.add_flags(flags)
     add(
         "--authorization-mode",
         default="",
         help="Node,RBAC by default; AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook; comma-separated, in order",
     )
-    _add_webhooks(flags)
     add("--enable-admission-plugins", default="", help="admission plugins to add to the default ones")
     add("--disable-admission-plugins", default="", help="admission plugins to leave out")
     add(
@@ -164,70 +161,10 @@ def parser() -> Parser:
     return flags
 
 
-def _add_authentication(flags: Parser) -> None:
-    add = flags.add_argument
-    add("--client-ca-file", type=Path, help="authority of client certificates")
-    flags.add_bool("--anonymous-auth", True, "let requests without credentials in, as system:anonymous")
-    flags.add_bool("--enable-bootstrap-token-auth", False, "accept bootstrap tokens")
-    add("--token-auth-file", type=Path, help="CSV file of static tokens")
-    add(
-        "--service-account-key-file",
-        type=Path,
-        action="append",
-        default=[],
-        help="public keys of service-account tokens; repeatable",
-    )
-    add("--service-account-signing-key-file", type=Path, help="key that signs service-account tokens")
-    add(
-        "--service-account-issuer",
-        action="append",
-        default=[],
-        help="issuer of service-account tokens; the first signs; repeatable",
-    )
-    add(
-        "--service-account-max-token-expiration",
-        type=parse_duration,
-        default=0.0,
-        help="longest life of a token; 0: no bound",
-    )
-    flags.add_bool(
-        "--service-account-extend-token-expiration", True, "let mounted tokens live longer, with a warning"
-    )
-    add("--api-audiences", default="", help="audiences of this API; the issuers by default")
-    add("--requestheader-client-ca-file", type=Path, help="authority of front proxies")
-    add("--requestheader-allowed-names", default="", help="names of front proxies; any by default")
-    add("--requestheader-username-headers", default="X-Remote-User", help="headers that name the user")
-    add("--requestheader-uid-headers", default="X-Remote-Uid", help="headers that name the user's uid")
-    add("--requestheader-group-headers", default="X-Remote-Group", help="headers that name the groups")
-    add("--requestheader-extra-headers-prefix", default="X-Remote-Extra-", help="prefixes of further headers")
-
-
-def _add_webhooks(flags: Parser) -> None:
-    add = flags.add_argument
-    add("--authorization-config", type=Path, help="the chain of authorizers, instead of their modes")
-    add("--authorization-webhook-config-file", type=Path, help="kubeconfig of the authorization webhook")
-    add("--authorization-webhook-version", default="v1", choices=("v1", "v1beta1"))
-    add("--authorization-webhook-cache-authorized-ttl", type=parse_duration, default=300.0)
-    add("--authorization-webhook-cache-unauthorized-ttl", type=parse_duration, default=30.0)
-    add("--authentication-token-webhook-config-file", type=Path, help="kubeconfig of the token webhook")
-    add("--authentication-token-webhook-version", default="v1", choices=("v1", "v1beta1"))
-    add("--authentication-token-webhook-cache-ttl", type=parse_duration, default=120.0)
-    add("--authentication-config", type=Path, help="issuers of tokens, and where requests may be anonymous")
-    add("--oidc-issuer-url", default="", help="URL of the OpenID issuer, whose tokens are accepted")
-    add("--oidc-client-id", default="", help="whom those tokens must be for")
-    add("--oidc-username-claim", default="sub", help="claim that names the user")
-    add("--oidc-username-prefix", default="", help="put before the name; the issuer by default, - for none")
-    add("--oidc-groups-claim", default="", help="claim that names the groups")
-    add("--oidc-groups-prefix", default="", help="put before the groups' names")
-    add("--oidc-required-claim", action="append", default=[], help="key=value that must be; repeatable")
-    add("--oidc-ca-file", type=Path, help="authority of the issuer's certificate; the host's by default")
-    add("--oidc-signing-algs", default="RS256", help="accepted signatures, comma-separated")
-
-
 def config(args: argparse.Namespace) -> Config:
     """Raises FatalError for flags that cannot be."""
     try:
-        networks = [ipaddress.ip_network(each) for each in _words(args.service_cluster_ip_range)]
+        networks = [ipaddress.ip_network(each) for each in words(args.service_cluster_ip_range)]
         node_ports = PortRange.parse(args.service_node_port_range)
     except ValueError as error:
         raise FatalError(f"a range is not valid: {error}") from error
@@ -238,15 +175,15 @@ def config(args: argparse.Namespace) -> Config:
     except BadOptions as error:
         raise FatalError(str(error)) from error
     return Config(
-        store_endpoints=_words(args.etcd_servers),
+        store_endpoints=words(args.etcd_servers),
         store_ca_file=args.etcd_cafile,
         store_cert_file=args.etcd_certfile,
         store_key_file=args.etcd_keyfile,
         tls_cert_file=args.tls_cert_file,
         tls_key_file=args.tls_private_key_file,
-        authentication=_authentication(args),
-        authorization_modes=_words(args.authorization_mode) or DEFAULT_MODES,
-        authorization_config_file=_authorization_config(args),
+        authentication=access.authentication(args),
+        authorization_modes=words(args.authorization_mode) or DEFAULT_MODES,
+        authorization_config_file=access.authorization_config(args),
         service_networks=networks,
         node_ports=node_ports,
         advertise_address=args.advertise_address or "127.0.0.1",
@@ -256,9 +193,9 @@ def config(args: argparse.Namespace) -> Config:
         kubelet_cert_file=args.kubelet_client_certificate,
         kubelet_key_file=args.kubelet_client_key,
         kubelet_ca_file=args.kubelet_certificate_authority,
-        kubelet_address_types=_words(args.kubelet_preferred_address_types),
-        enable_admission=_words(args.enable_admission_plugins),
-        disable_admission=_words(args.disable_admission_plugins),
+        kubelet_address_types=words(args.kubelet_preferred_address_types),
+        enable_admission=words(args.enable_admission_plugins),
+        disable_admission=words(args.disable_admission_plugins),
         event_ttl_s=args.event_ttl,
         max_reads=args.max_requests_inflight,
         max_writes=args.max_mutating_requests_inflight,
@@ -272,23 +209,18 @@ def config(args: argparse.Namespace) -> Config:
         flags={name.replace("_", "-"): value for name, value in vars(args).items()},
         encryption_config_file=args.encryption_provider_config,
         encryption_reload=args.encryption_provider_config_automatic_reload,
-        requestheader=_requestheader(args),
+        requestheader=access.requestheader(args),
         egress_network_namespace=args.egress_network_namespace,
         proxy_client_cert_file=args.proxy_client_cert_file,
         proxy_client_key_file=args.proxy_client_key_file,
-        authorization_webhook=WebhookOptions(
-            args.authorization_webhook_config_file,
-            args.authorization_webhook_version,
-            args.authorization_webhook_cache_authorized_ttl,
-            args.authorization_webhook_cache_unauthorized_ttl,
-        ),
+        authorization_webhook=access.authorization_webhook(args),
     )
 
 
 def _runtime_config(text: str) -> tuple[tuple[str, str], ...]:
     """What is served by default cannot be taken away. Raises ArgumentTypeError."""
     found: dict[tuple[str, str], bool] = {}
-    for name, _, value in (each.partition("=") for each in _words(text)):
+    for name, _, value in (each.partition("=") for each in words(text)):
         group, _, version = name.partition("/")
         if value not in ("", "true", "false"):
             raise argparse.ArgumentTypeError(f"{name}: invalid value {value!r}, must be true or false")
@@ -300,93 +232,3 @@ def _runtime_config(text: str) -> tuple[tuple[str, str], ...]:
             known = ", ".join("/".join(each) for each in OFF_BY_DEFAULT)
             raise argparse.ArgumentTypeError(f"unknown api {name!r}; there are {known}, api/all, api/beta")
     return tuple(each for each, wanted in found.items() if wanted)
-
-
-def _authentication(args: argparse.Namespace) -> AuthenticationOptions:
-    return AuthenticationOptions(
-        client_ca_file=args.client_ca_file,
-        requestheader_client_ca_file=args.requestheader_client_ca_file,
-        requestheader_allowed_names=_words(args.requestheader_allowed_names),
-        requestheader_headers=FrontProxyHeaders(
-            user=_words(args.requestheader_username_headers),
-            uid=_words(args.requestheader_uid_headers),
-            group=_words(args.requestheader_group_headers),
-            extra_prefix=_words(args.requestheader_extra_headers_prefix),
-        ),
-        service_account_key_files=args.service_account_key_file,
-        service_account_signing_key_file=args.service_account_signing_key_file,
-        service_account_issuers=args.service_account_issuer or [DEFAULT_ISSUER],
-        service_account_max_token_expiration_s=int(args.service_account_max_token_expiration),
-        service_account_extend_token_expiration=args.service_account_extend_token_expiration,
-        api_audiences=_words(args.api_audiences),
-        token_auth_file=args.token_auth_file,
-        enable_bootstrap_token_auth=args.enable_bootstrap_token_auth,
-        anonymous_auth=args.anonymous_auth,
-        oidc=_oidc(args),
-        authentication_config_file=_authentication_config(args),
-        token_webhook_config_file=args.authentication_token_webhook_config_file,
-        token_webhook_version=args.authentication_token_webhook_version,
-        token_webhook_cache_ttl_s=args.authentication_token_webhook_cache_ttl,
-    )
-
-
-def _authorization_config(args: argparse.Namespace) -> Path | None:
-    """Raises FatalError."""
-    path: Path | None = args.authorization_config
-    if path is not None and (args.authorization_mode or args.authorization_webhook_config_file):
-        raise FatalError(
-            "--authorization-config can not be specified when --authorization-mode or "
-            "--authorization-webhook-* flags are defined"
-        )
-    return path
-
-
-def _authentication_config(args: argparse.Namespace) -> Path | None:
-    """Raises FatalError."""
-    path: Path | None = args.authentication_config
-    if path is not None and (args.oidc_issuer_url or args.oidc_client_id):
-        raise FatalError("authentication-config and the oidc-* flags are mutually exclusive")
-    return path
-
-
-def _oidc(args: argparse.Namespace) -> OIDCOptions | None:
-    """Raises FatalError."""
-    if not args.oidc_issuer_url and not args.oidc_client_id:
-        return None
-    if not args.oidc_issuer_url or not args.oidc_client_id:
-        raise FatalError("oidc-issuer-url and oidc-client-id must be specified together")
-    if not args.oidc_issuer_url.startswith("https://"):
-        raise FatalError("oidc-issuer-url must use the https scheme")
-    required = dict(each.partition("=")[::2] for each in args.oidc_required_claim)
-    return OIDCOptions(
-        issuer_url=args.oidc_issuer_url,
-        client_id=args.oidc_client_id,
-        username_claim=args.oidc_username_claim,
-        username_prefix=args.oidc_username_prefix,
-        groups_claim=args.oidc_groups_claim,
-        groups_prefix=args.oidc_groups_prefix,
-        required_claims=required,
-        ca_file=args.oidc_ca_file,
-        signing_algorithms=_words(args.oidc_signing_algs),
-    )
-
-
-def _requestheader(args: argparse.Namespace) -> dict[str, str]:
-    """What aggregated servers are told of the front proxy, in the form of its ConfigMap."""
-    if args.requestheader_client_ca_file is None:
-        return {}
-    lists = {
-        "requestheader-allowed-names": args.requestheader_allowed_names,
-        "requestheader-username-headers": args.requestheader_username_headers,
-        "requestheader-uid-headers": args.requestheader_uid_headers,
-        "requestheader-group-headers": args.requestheader_group_headers,
-        "requestheader-extra-headers-prefix": args.requestheader_extra_headers_prefix,
-    }
-    quoted = {
-        name: "[" + ",".join(f'"{word}"' for word in _words(text)) + "]" for name, text in lists.items()
-    }
-    return {"requestheader-client-ca-file": args.requestheader_client_ca_file.read_text(), **quoted}
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
