@@ -5,7 +5,7 @@ PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help up down status check test sim chaos format bench clean
+.PHONY: help up down status check test sim chaos fuzz format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ sim: .venv/.dev ## simulate store clusters from seeds (ARGS="--minutes 30", "--s
 
 chaos: .venv/.dev ## break a store of real processes under load (ARGS=--minutes=30)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: .venv/.dev ## feed every parser whatever breaks it, led by coverage (ARGS="--seconds 300 --target http2")
+	@$(BIN)/pip install --quiet --disable-pip-version-check atheris
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 format: .venv/.dev ## format the code
 	@$(BIN)/ruff format .
