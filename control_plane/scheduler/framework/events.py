@@ -23,6 +23,8 @@ class Kind(StrEnum):
     PERSISTENT_VOLUME = "PersistentVolume"
     STORAGE_CLASS = "StorageClass"
     CSI_NODE = "CSINode"
+    CSI_DRIVER = "CSIDriver"
+    VOLUME_ATTACHMENT = "VolumeAttachment"
     CSI_STORAGE_CAPACITY = "CSIStorageCapacity"
     RESOURCE_CLAIM = "ResourceClaim"
     RESOURCE_SLICE = "ResourceSlice"

@@ -1,4 +1,5 @@
-"""A node attaches only so many volumes of one CSI driver, as its CSINode says."""
+"""A node attaches only so many volumes of one CSI driver, as its CSINode says: those of its pods, and those that
+are attached though their pods have gone."""
 
 from __future__ import annotations
 
@@ -35,6 +36,10 @@ class NodeVolumeLimits(PreFilterPlugin, FilterPlugin):
         if not limited:
             return None
         there = self._attached(node.pods.values())
+        for attachment in self.handle.storage.attachments(node.name):
+            name = (attachment["spec"].get("source") or {}).get("persistentVolumeName")
+            if name and (place := _csi_place(self.handle.storage.volume(name))) is not None:
+                there[place[0]].add(place[1])
         for driver, volumes in limited.items():
             if volumes - there[driver] and len(volumes | there[driver]) > limits[driver]:
                 return REASON
@@ -45,6 +50,7 @@ class NodeVolumeLimits(PreFilterPlugin, FilterPlugin):
             Interest(ClusterEvent(Kind.CSI_NODE, Action.ADD | Action.UPDATE_OTHER)),
             Interest(ClusterEvent(Kind.ASSIGNED_POD, Action.DELETE)),
             Interest(ClusterEvent(Kind.PERSISTENT_VOLUME_CLAIM, Action.ADD)),
+            Interest(ClusterEvent(Kind.VOLUME_ATTACHMENT, Action.DELETE)),
         )
 
     def _attached(self, pods: Iterable[PodInfo]) -> defaultdict[str, set[str]]:
@@ -61,12 +67,16 @@ class NodeVolumeLimits(PreFilterPlugin, FilterPlugin):
         name = claim["spec"].get("volumeName")
         volume = self.handle.storage.volume(name) if name else None
         if volume is not None:
-            csi = volume["spec"].get("csi")
-            return (csi["driver"], csi["volumeHandle"]) if csi else None
+            return _csi_place(volume)
         storage_class = self.handle.storage.storage_class(class_of(claim))
         driver = (storage_class or {}).get("provisioner")
         metadata = claim["metadata"]
         return (driver, f"{metadata.get('namespace')}/{metadata['name']}") if driver else None
+
+
+def _csi_place(volume: Obj | None) -> tuple[str, str] | None:
+    csi = volume["spec"].get("csi") if volume is not None else None
+    return (csi["driver"], csi["volumeHandle"]) if csi else None
 
 
 def _limits(csi_node: Obj | None) -> dict[str, int]:

@@ -100,6 +100,7 @@ class VolumeBinding(PreFilterPlugin, FilterPlugin, ReservePlugin, PreBindPlugin)
             Kind.PERSISTENT_VOLUME_CLAIM,
             Kind.PERSISTENT_VOLUME,
             Kind.STORAGE_CLASS,
+            Kind.CSI_DRIVER,
             Kind.CSI_STORAGE_CAPACITY,
         )
         return (

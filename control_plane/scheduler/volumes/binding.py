@@ -204,10 +204,11 @@ def _cannot_provision(storage: Storage, claim: Obj, node: NodeInfo) -> str | Non
     topologies = storage_class.get("allowedTopologies") or ()
     if topologies and not any(_in_topology(each, node.labels) for each in topologies):
         return NOT_BINDABLE
+    driver = storage.csi_driver(storage_class["provisioner"])
+    if driver is None or not driver["spec"].get("storageCapacity"):
+        return None  # it does not say how much room there is
     capacities = storage.capacities(class_of(claim))
-    if capacities and not any(_has_room(each, claim, node) for each in capacities):
-        return NO_SPACE
-    return None
+    return None if any(_has_room(each, claim, node) for each in capacities) else NO_SPACE
 
 
 def _in_topology(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -15,12 +15,14 @@ from typing import Protocol
 from control_plane.api import meta
 from control_plane.client.clock import Clock
 from control_plane.client.gvr import (
+    CSI_DRIVERS,
     CSI_NODES,
     CSI_STORAGE_CAPACITIES,
     GVR,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     STORAGE_CLASSES,
+    VOLUME_ATTACHMENTS,
 )
 from control_plane.client.informer import Informer, InformerFactory
 from control_plane.client.types import Obj
@@ -31,7 +33,9 @@ KINDS: dict[GVR, Kind] = {
     PERSISTENT_VOLUMES: Kind.PERSISTENT_VOLUME,
     STORAGE_CLASSES: Kind.STORAGE_CLASS,
     CSI_NODES: Kind.CSI_NODE,
+    CSI_DRIVERS: Kind.CSI_DRIVER,
     CSI_STORAGE_CAPACITIES: Kind.CSI_STORAGE_CAPACITY,
+    VOLUME_ATTACHMENTS: Kind.VOLUME_ATTACHMENT,
 }
 Happened = Callable[[ClusterEvent, Obj | None, Obj | None], None]
 
@@ -48,7 +52,12 @@ class Storage(Protocol):
 
     def csi_node(self, name: str) -> Obj | None: ...
 
+    def csi_driver(self, name: str) -> Obj | None: ...
+
     def capacities(self, class_name: str) -> Sequence[Obj]: ...
+
+    def attachments(self, node_name: str) -> Sequence[Obj]:
+        """What is attached there, or is to be, whether or not a pod uses it (any more)."""
 
     def assume(self, volume: Obj) -> None: ...
 
@@ -65,6 +74,7 @@ class InformedStorage:
         self._assumed: dict[str, Obj] = {}
         self._waiters: set[asyncio.Future[None]] = set()
         self._informers[PERSISTENT_VOLUMES].add_index("class", lambda volume: [class_of(volume)])
+        self._informers[VOLUME_ATTACHMENTS].add_index("node", lambda each: [each["spec"]["nodeName"]])
 
     def attach(self, happened: Happened) -> None:
         """Tell what happens: to pods that wait for it, and to bindings under way."""
@@ -107,9 +117,15 @@ class InformedStorage:
     def csi_node(self, name: str) -> Obj | None:
         return self._informers[CSI_NODES].get("", name)
 
+    def csi_driver(self, name: str) -> Obj | None:
+        return self._informers[CSI_DRIVERS].get("", name)
+
     def capacities(self, class_name: str) -> Sequence[Obj]:
         every = self._informers[CSI_STORAGE_CAPACITIES].list()
         return [each for each in every if each.get("storageClassName") == class_name]
+
+    def attachments(self, node_name: str) -> Sequence[Obj]:
+        return self._informers[VOLUME_ATTACHMENTS].by_index("node", node_name)
 
     def assume(self, volume: Obj) -> None:
         self._assumed[meta.name_of(volume)] = volume

@@ -159,12 +159,19 @@ class FakeStorage:
     def csi_node(self, name: str) -> Obj | None:
         return self._others.get(("CSINode", name))
 
+    def csi_driver(self, name: str) -> Obj | None:
+        return self._others.get(("CSIDriver", name))
+
     def capacities(self, class_name: str) -> Sequence[Obj]:
         return [
             each
             for (kind, _), each in self._others.items()
             if kind == "CSIStorageCapacity" and each["storageClassName"] == class_name
         ]
+
+    def attachments(self, node_name: str) -> Sequence[Obj]:
+        every = [each for (kind, _), each in self._others.items() if kind == "VolumeAttachment"]
+        return [each for each in every if each["spec"]["nodeName"] == node_name]
 
     def assume(self, volume: Obj) -> None:
         self.assumed[meta.name_of(volume)] = volume

@@ -102,10 +102,12 @@ def world(
 
 CONFLICT = "node(s) had volume node affinity conflict"
 NONE = "node(s) didn't find available persistent volumes to bind"
+SPACE = "node(s) did not have enough free storage"
 CAPACITY = {
     "kind": "CSIStorageCapacity", "metadata": {"name": "c"}, "storageClassName": LATE, "capacity": "1Gi",
     "nodeTopology": {"matchLabels": {ZONE: "b"}},
 }  # fmt: skip
+DRIVER = {"kind": "CSIDriver", "metadata": {"name": "csi.x"}, "spec": {"storageCapacity": True}}
 
 
 @pytest.mark.parametrize(
@@ -129,12 +131,15 @@ CAPACITY = {
         pytest.param(world(claim("a")), using("a"), ["", ""], id="to be provisioned anywhere"),
         pytest.param(world(claim("a", "zoned")), using("a"), ["", NONE], id="allowed topologies"),
         pytest.param(
-            world(claim("a"), others=(CAPACITY,)), using("a"), ["node(s) did not have enough free storage", ""],
-            id="capacity in one zone",
+            world(claim("a"), others=(DRIVER, CAPACITY)), using("a"), [SPACE, ""], id="capacity in one zone"
         ),
         pytest.param(
-            world(claim("a", size="2Gi"), others=(CAPACITY,)), using("a"),
-            ["node(s) did not have enough free storage"] * 2, id="capacity too small",
+            world(claim("a", size="2Gi"), others=(DRIVER, CAPACITY)), using("a"), [SPACE] * 2,
+            id="capacity too small",
+        ),
+        pytest.param(world(claim("a"), others=(DRIVER,)), using("a"), [SPACE] * 2, id="no capacity at all"),
+        pytest.param(
+            world(claim("a"), others=(CAPACITY,)), using("a"), ["", ""], id="a driver that does not track it"
         ),
         pytest.param(
             world(claim("a", annotations={SELECTED_NODE: "n2"})), using("a"), [NONE, ""], id="node chosen before"
@@ -198,6 +203,19 @@ def test_volume_binding(made: World, obj: Obj, expected: list[str]) -> None:
                          "spec": {"drivers": [{"name": "csi.x", "allocatable": {"count": 1}}]}},),
             ),
             using("a"), ["node(s) exceed max volume count", ""], id="no more attachments",
+        ),
+        pytest.param(
+            "NodeVolumeLimits",
+            world(
+                claim("a"), volumes=(volume("v", csi={"driver": "csi.x", "volumeHandle": "h"}),),
+                others=(
+                    {"kind": "CSINode", "metadata": {"name": "n1"},
+                     "spec": {"drivers": [{"name": "csi.x", "allocatable": {"count": 1}}]}},
+                    {"kind": "VolumeAttachment", "metadata": {"name": "t"},
+                     "spec": {"nodeName": "n1", "source": {"persistentVolumeName": "v"}}},
+                ),
+            ),
+            using("a"), ["node(s) exceed max volume count", ""], id="attached for a pod that has gone",
         ),
     ],
 )  # fmt: skip
