@@ -15,7 +15,10 @@ DRIVERS = {
     "startup": "bench.cluster.startup",
     "pods": "bench.cluster.pods",
     "failover": "bench.cluster.failover",
-    "store-grpc": "bench.store.grpc",
+    "store": "bench.store.bars",
+    "store-requests": "bench.store.bars:run_requests",
+    "store-memory": "bench.store.bars:run_memory",
+    "store-stall": "bench.store.bars:run_stall",
     "scheduling": "bench.cluster.scheduling",
     "scale": "bench.cluster.scale",
     "apiserver": "bench.apiserver.load",
@@ -24,15 +27,16 @@ DRIVERS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure whole clusters.")
-    parser.add_argument("drivers", nargs="*", help=f"which: {', '.join(DRIVERS)} (default: all)")
-    names = parser.parse_args().drivers or list(DRIVERS)
+    parser.add_argument("drivers", nargs="*", help=f"which: {', '.join(DRIVERS)} (default: each once)")
+    names = parser.parse_args().drivers or [name for name, where in DRIVERS.items() if ":" not in where]
     unknown = [name for name in names if name not in DRIVERS]
     if unknown:
         parser.error(f"no such driver: {', '.join(unknown)}")
     for name in names:
         began = time.monotonic()
         print(f"{name} …", flush=True)
-        figures = importlib.import_module(DRIVERS[name]).run()
+        module, _, function = DRIVERS[name].partition(":")
+        figures = getattr(importlib.import_module(module), function or "run")()
         print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
         print(f"{name}: {time.monotonic() - began:.0f} s, written to {report.write(name, figures)}")
     return 0
