@@ -200,7 +200,7 @@ class Informer:
                 resource_version="" if page_token else self._list_version,
                 continue_token=page_token,
             )
-            items += page.items
+            items += map(self._transform, page.items)  # page by page: whole objects are many times larger
             page_token = page.continue_token
             if not page_token:
                 break
@@ -222,6 +222,7 @@ class Informer:
     # ---- from events to the store and its handlers
 
     async def _replace(self, items: Iterable[Obj]) -> None:
+        """`items` are transformed already."""
         gone = self._store.keys()
         for count, obj in enumerate(items, start=1):
             gone.discard(key_of(obj))
@@ -237,10 +238,9 @@ class Informer:
         if event.type == DELETED:
             self._remove(key_of(event.object), self._transform(event.object))
         else:
-            self._put(event.object)
+            self._put(self._transform(event.object))
 
     def _put(self, obj: Obj) -> None:
-        obj = self._transform(obj)
         old = self._store.get(*key_of(obj))
         if old is not None and old["metadata"].get("uid") != obj["metadata"].get("uid"):
             self._remove(key_of(obj))
