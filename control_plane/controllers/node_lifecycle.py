@@ -121,6 +121,7 @@ class NodeLifecycleController(Controller):
         self.heartbeats: dict[str, Heartbeat] = {}
         self.zones = Zones(context.options)
         self.nodes.add_handler(self._node_seen, lambda _, new: self._node_seen(new), self._node_gone)
+        self.leases.add_handler(self._heard, lambda _, new: self._heard(new))
 
     async def reconcile(self, key: str) -> float | None:
         node = named(self.nodes, key)
@@ -134,8 +135,10 @@ class NodeLifecycleController(Controller):
             node = await self._silence(node, now) or node
             self.zones.observe(node)
         await self._taint(node, now)
-        if not meta.condition_is_true(node, "Ready"):
-            await self._unready_pods(key, now)
+        if meta.condition_is_true(node, "Ready"):
+            silent_s = heartbeat.since + options.node_monitor_grace_period_s - now
+            return max(options.node_monitor_period_s, silent_s)
+        await self._unready_pods(key, now)
         return options.node_monitor_period_s
 
     async def _silence(self, node: Object, now: float) -> Object | None:
@@ -157,6 +160,12 @@ class NodeLifecycleController(Controller):
     def _node_seen(self, node: Object) -> None:
         self.zones.observe(node)
         self.enqueue(node)
+
+    def _heard(self, lease: Object) -> None:
+        """Thousands of nodes are heard of many times before one of them has to be looked at."""
+        name = meta.name_of(lease)
+        if (node := named(self.nodes, name)) is not None:
+            self.heartbeats[name] = observe(self.heartbeats.get(name), node, lease, self.context.now())
 
     def _node_gone(self, node: Object) -> None:
         self.zones.forget(meta.name_of(node))
