@@ -42,6 +42,11 @@ class Rounds:
         self._open: deque[_Round] = deque()
         self._acknowledged: dict[int, int] = {}
 
+    @property
+    def idle(self) -> bool:
+        """Nobody waits for a round."""
+        return not self._open and not self._waiting
+
     def request(self, confirmed: Confirmed) -> None:
         self._waiting.append(confirmed)
 

@@ -140,7 +140,20 @@ class Replica:
 
     def on_message(self, peer: int, message: Message) -> None:
         self._inbox.append((peer, message))
-        self._wake()
+        if message["type"] != "next_node_idx" or not self._changes_nothing(message):
+            self._wake()
+
+    def _changes_nothing(self, message: Message) -> bool:
+        """The later ones of a quorum's acknowledgements are worth no turn of their own; the next one takes them."""
+        end = message["next_node_idx"] - 1
+        return (
+            message["success"]
+            and self.core.is_leader
+            and end <= self.core.commit
+            and end == self._log.last_index
+            and self.requests.rounds.idle
+            and not self.leadership.transferring
+        )
 
     def transfer(self, to: int, deadline: float) -> None:
         """Begin to hand leadership over; nothing new enters the log until that ends, one way or the other."""

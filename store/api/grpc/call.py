@@ -123,8 +123,9 @@ class Call:
 
     def answer(self, message: bytes) -> None:
         """The whole answer of a unary call."""
-        self._write(message)
-        self._connection.end(self.stream_id, TRAILERS_OK)
+        start = b"" if self._started else RESPONSE
+        self._started = True
+        self._connection.answer(self.stream_id, start, framed(message), TRAILERS_OK)
 
     async def send(self, message: bytes) -> None:
         """One message of a stream; waits while the client is slow. Raises CallReset."""
@@ -143,10 +144,6 @@ class Call:
             raise CallReset
         self.start()
         await self._wait(self._connection.send(self.stream_id, messages))
-
-    def _write(self, message: bytes) -> int:
-        self.start()
-        return self._connection.send(self.stream_id, framed(message))
 
     def start(self) -> None:
         """The head of the answer, if the client is to have it before the first message."""

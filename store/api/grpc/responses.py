@@ -5,6 +5,8 @@ Keys, events and headers are on the hot path, so they are put together with few 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from store.api.grpc.protobuf import bytes_field, message_field, number_field, text_field, varint
 from store.api.machine import LeaseResult
 from store.api.messages import (
@@ -29,18 +31,21 @@ from store.mvcc.messages import (
 from store.raft.interface import Member
 from store.watch.stream import WatchResponse
 
+MEMBERS_KEPT = 16  # encoded identities; a process is one member, or was another before
+
 ALARMS = {"NONE": 0, "NOSPACE": 1, "CORRUPT": 2}
 
 
 def header_field(header: Header) -> bytes:
     """Every response's field 1."""
-    body = (
-        number_field(1, header.cluster_id)
-        + number_field(2, header.member_id)
-        + number_field(3, header.revision)
-        + number_field(4, header.raft_term)
-    )
+    body = _identity(header.cluster_id, header.member_id) + number_field(3, header.revision)
+    body += number_field(4, header.raft_term)
     return b"\x0a" + varint(len(body)) + body
+
+
+@lru_cache(MEMBERS_KEPT)
+def _identity(cluster_id: int, member_id: int) -> bytes:
+    return number_field(1, cluster_id) + number_field(2, member_id)
 
 
 def record(record: Record) -> bytes:

@@ -97,7 +97,8 @@ class GrpcConnection(asyncio.Protocol):
         self._pinged_at = None
         self._server.received_bytes += len(data)
         self._dispatch(self._http.receive(data))
-        self._schedule()
+        if self._http.sender.output:
+            self._schedule()
 
     # -- events --
 
@@ -188,6 +189,18 @@ class GrpcConnection(asyncio.Protocol):
     def end(self, stream_id: int, trailers: bytes) -> None:
         self._http.end(stream_id, trailers)
         self._schedule()
+
+    def answer(self, stream_id: int, start: bytes, message: bytes, trailers: bytes) -> None:
+        """All of it; at once when there is no other call whose answer could go out with it."""
+        sender = self._http.sender
+        if start:
+            sender.headers(stream_id, start)
+        sender.data(stream_id, message)
+        self._http.end(stream_id, trailers)
+        if len(self._calls) == 1 and not self._flushing:
+            self._flush()
+        else:
+            self._schedule()
 
     # -- writing --
 
