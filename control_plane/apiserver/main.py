@@ -46,7 +46,7 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         *(asyncio.create_task(reloader.run()) for reloader in server.reloaders),
         *(asyncio.create_task(reloading.run()) for reloading in server.reloading),
     ]
-    if settings.encryption_reload and server.encryption is not None:
+    if server.encryption is not None:
         tasks.append(asyncio.create_task(server.encryption.run(server.core.feed.refill)))
     audit = [asyncio.create_task(server.audit.run())] if server.audit and server.audit.buffers else []
     try:

@@ -149,6 +149,7 @@ def build(config: Config) -> Server:
     live, ready = _checks(core, hooks)
     if encryption is not None:
         ready["encryption-provider-config"] = encryption.values.check
+        ready["kms-providers"] = encryption.healthy
     openapi = lru_cache(maxsize=1)(lambda: OpenAPI(aggregation.openapi))
     debug = _debug(config, flow)
     metrics.StorageCollector(feed.sizes)
@@ -197,7 +198,7 @@ def _store(config: Config, context: ssl.SSLContext) -> tuple[Encryption | None, 
     if config.encryption_config_file is None:
         return None, StoreClient(config.store_endpoints, context)
     try:
-        encryption = Encryption(config.encryption_config_file)
+        encryption = Encryption(config.encryption_config_file, reloads=config.encryption_reload)
     except BadConfiguration as error:
         raise FatalError(str(error)) from error
     return encryption, EncryptingClient(config.store_endpoints, context, encryption.values)

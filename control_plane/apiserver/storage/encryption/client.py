@@ -7,7 +7,7 @@ counts them, and the server is not ready while there are any.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -74,6 +74,15 @@ class Values:
         self.unreadable.discard(kv.key)
         return with_fields(kv, value=value)
 
+    async def prepare(self, kvs: Iterable[t.KeyValue]) -> None:
+        """Fetch the keys that these values need. Raises StoreError."""
+        if not self.transformers.services:
+            return
+        for kv in kvs:
+            transformer = self.transformers.of(kv.key)
+            if transformer is not None and kv.value:
+                await transformer.prepare(kv.value)
+
     def read(self, kvs: Sequence[t.KeyValue]) -> list[t.KeyValue]:
         return [self.decrypted(kv) for kv in kvs]
 
@@ -105,10 +114,13 @@ class EncryptingClient(StoreClient):
     async def is_stale(self, key: bytes) -> bool:
         """Whether the value is to be written anew, though nothing in it has changed. Raises StoreError."""
         found = await super().range(key)
+        await self.values.prepare(found.kvs)
         return any(map(self.values.is_stale, found.kvs))
 
     async def range(self, key: bytes, range_end: bytes = b"", **options: Any) -> t.RangeResponse:
-        response: t.RangeResponse = self.values.answered(await super().range(key, range_end, **options))
+        found = await super().range(key, range_end, **options)
+        await self.values.prepare(found.kvs)
+        response: t.RangeResponse = self.values.answered(found)
         return response
 
     async def put(
@@ -143,7 +155,9 @@ class EncryptingClient(StoreClient):
         assert all(each.target != "VALUE" for each in compares), "what is encrypted cannot be compared"
         done = [self.values.encrypted(each) for each in success]
         undone = [self.values.encrypted(each) for each in failure]
-        response: t.TxnResponse = self.values.answered(await super().txn(compares, done, undone))
+        answer = await super().txn(compares, done, undone)
+        await self.values.prepare(_read_by(answer))
+        response: t.TxnResponse = self.values.answered(answer)
         return response
 
     def watch(
@@ -164,6 +178,12 @@ class EncryptingClient(StoreClient):
         return watch
 
 
+def _read_by(response: t.TxnResponse) -> Iterator[t.KeyValue]:
+    for each in response.responses:
+        if isinstance(each, t.RangeResponse):
+            yield from each.kvs
+
+
 class DecryptingWatch(Watch):
     values: Values
 
@@ -171,4 +191,5 @@ class DecryptingWatch(Watch):
         response = await super().__anext__()
         if not response.events:
             return response
+        await self.values.prepare(event.kv for event in response.events)
         return with_fields(response, events=[self.values.event(each) for each in response.events])

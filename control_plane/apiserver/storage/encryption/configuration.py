@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import binascii
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, permutations
 from typing import Any
 
 import yaml
 
 from control_plane.apiserver.storage.encryption.errors import BadConfiguration
+from control_plane.apiserver.storage.encryption.kms import KmsProvider
 from control_plane.apiserver.storage.encryption.providers import (
     AES_KEY_BYTES,
     SECRETBOX_KEY_BYTES,
@@ -21,6 +23,7 @@ from control_plane.apiserver.storage.encryption.providers import (
     Secretbox,
 )
 from control_plane.apiserver.storage.encryption.transformer import Scope, Transformer, Transformers
+from store.component.flags import parse_duration
 
 API_VERSION, KIND = "apiserver.config.k8s.io/v1", "EncryptionConfiguration"
 
@@ -35,8 +38,9 @@ _PROVIDERS = "KMS, AESGCM, AESCBC, Secretbox, Identity"
 Object = dict[str, Any]
 
 
-def load(raw: bytes) -> Transformers:
-    """Raises BadConfiguration, which names everything that is wrong, and no secret."""
+def load(raw: bytes, known: Sequence[KmsProvider] = ()) -> Transformers:
+    """`known` are the key management services in use: those that stay keep their keys.
+    Raises BadConfiguration, which names everything that is wrong, and no secret."""
     try:
         document = yaml.safe_load(raw)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -48,24 +52,54 @@ def load(raw: bytes) -> Transformers:
     problems = list(_problems(document))
     if problems:
         raise BadConfiguration("the encryption configuration is invalid: " + "; ".join(problems))
-    return _transformers(document)
+    return _transformers(document, known)
 
 
-def _transformers(document: Object) -> Transformers:
+def _transformers(document: Object, known: Sequence[KmsProvider]) -> Transformers:
     providers: dict[str, list[Provider]] = {}
+    services: list[KmsProvider] = []
     for entry in document["resources"]:
-        made = [each for provider in entry["providers"] for each in _made(provider)]
+        made = [each for provider in entry["providers"] for each in _made(provider, known)]
+        services += [each for each in made if isinstance(each, KmsProvider)]
         for name in entry["resources"]:
             providers.setdefault(name, []).extend(made)
-    return Transformers([(Scope.parse(name), Transformer(each)) for name, each in providers.items()])
+    scopes = [(Scope.parse(name), Transformer(each)) for name, each in providers.items()]
+    return Transformers(scopes, services)
 
 
-def _made(provider: Object) -> list[Provider]:
+def _made(provider: Object, known: Sequence[KmsProvider]) -> list[Provider]:
     """One for each key."""
+    if "kms" in provider:
+        kms = provider["kms"]
+        made = KmsProvider(kms["name"], kms["endpoint"], parse_duration(str(kms.get("timeout", "3s"))))
+        return [next((each for each in known if each.same_as(made)), made)]
     for kind, (make, _) in _KINDS.items():
         if kind in provider:
             return [make(key["name"], b64decode(key["secret"])) for key in provider[kind]["keys"]]
     return [Identity()]
+
+
+def _bad_kms(kms: Any, path: str) -> Iterator[str]:
+    settings = kms if isinstance(kms, dict) else {}
+    name, endpoint = str(settings.get("name") or ""), str(settings.get("endpoint") or "")
+    if not name:
+        yield f"{path}.name: Required value: name is a mandatory field for a kms"
+    elif ":" in name:
+        yield f"{path}.name: Invalid value: invalid KMS provider name {name}, must not contain ':'"
+    if not endpoint:
+        yield f"{path}.endpoint: Required value: endpoint is a mandatory field for a kms"
+    elif not endpoint.startswith("unix://"):
+        yield f"{path}.endpoint: Invalid value: unsupported scheme for KMS provider, only unix is supported"
+    if settings.get("apiVersion", "v1") != "v2":
+        yield f"{path}.apiVersion: Invalid value: unsupported apiVersion for KMS provider, only v2 is supported"
+    if "cachesize" in settings:
+        yield f"{path}.cachesize: Invalid value: cachesize is not supported in v2"
+    try:
+        valid = parse_duration(str(settings.get("timeout", "3s"))) > 0
+    except argparse.ArgumentTypeError:
+        valid = False
+    if not valid:
+        yield f"{path}.timeout: Invalid value: timeout should be a positive value"
 
 
 def _problems(document: Object) -> Iterator[str]:
@@ -73,6 +107,14 @@ def _problems(document: Object) -> Iterator[str]:
     if not isinstance(entries, list) or not entries:
         yield "resources: Required value: at least one resources is required"
         return
+    services = [
+        str(_map(provider.get("kms")).get("name") or "")
+        for entry in entries
+        for provider in _map(entry).get("providers") or ()
+        if isinstance(provider, dict) and "kms" in provider
+    ]
+    for name in sorted({name for name in services if services.count(name) > 1}):
+        yield f"resources: Invalid value: duplicate KMS provider name {name}, names must be unique"
     for index, entry in enumerate(entries):
         path = f"resources[{index}]"
         if not isinstance(entry, dict):
@@ -139,7 +181,7 @@ def _bad_provider(provider: Any, path: str) -> Iterator[str]:
             "elements"
         )
     elif given == ["kms"]:
-        yield f"{path}.kms: this server speaks to no key management service; use aesgcm, aescbc or secretbox"
+        yield from _bad_kms(provider["kms"], f"{path}.kms")
     elif given != ["identity"]:
         kind = given[0]
         settings = provider[kind] if isinstance(provider[kind], dict) else {}
@@ -170,3 +212,7 @@ def _bad_keys(given: Any, path: str, sizes: tuple[int, ...]) -> Iterator[str]:
                 f'{where}.secret: Invalid value: "REDACTED": secret is not of the expected length, got {size}, '
                 f"expected one of [{wanted}]"
             )
+
+
+def _map(value: Any) -> Object:
+    return value if isinstance(value, dict) else {}

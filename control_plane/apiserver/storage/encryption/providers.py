@@ -12,7 +12,7 @@ AES is of `cryptography`, which is there anyway; no OpenSSL has XSalsa20, so sec
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -33,19 +33,28 @@ _WRONG_KEY = "the stored value is not of this key"
 _TOO_SHORT = "the stored data was shorter than the required size"
 
 
-class Provider(Protocol):
-    """`path` is the key in the store."""
+class Provider(ABC):
+    """Values are without their prefix; `path` is the key in the store."""
 
     prefix: bytes
 
+    @abstractmethod
     def encrypt(self, value: bytes, path: bytes) -> bytes:
-        """Without the prefix."""
+        """Raises StoreError where it cannot be done now."""
 
+    @abstractmethod
     def decrypt(self, value: bytes, path: bytes) -> bytes:
-        """A value without its prefix. Raises CannotDecrypt."""
+        """Raises CannotDecrypt."""
+
+    def is_stale(self, value: bytes) -> bool:
+        """Whether it would be written differently now, with the same key."""
+        return False
+
+    async def prepare(self, value: bytes) -> None:  # noqa: B027 - most need nothing
+        """Fetch what `decrypt` needs. Raises StoreError."""
 
 
-class AesGcm:
+class AesGcm(Provider):
     def __init__(self, name: str, secret: bytes) -> None:
         self.prefix = _prefix("aesgcm", name)
         self._cipher = AESGCM(secret)
@@ -63,7 +72,7 @@ class AesGcm:
             raise CannotDecrypt(_WRONG_KEY) from error
 
 
-class AesCbc:
+class AesCbc(Provider):
     def __init__(self, name: str, secret: bytes) -> None:
         self.prefix = _prefix("aescbc", name)
         self._algorithm = AES(secret)
@@ -86,7 +95,7 @@ class AesCbc:
             raise CannotDecrypt(_WRONG_KEY) from error
 
 
-class Secretbox:
+class Secretbox(Provider):
     def __init__(self, name: str, secret: bytes) -> None:
         self.prefix = _prefix("secretbox", name)
         self._box = SecretBox(secret)
@@ -101,7 +110,7 @@ class Secretbox:
             raise CannotDecrypt(_WRONG_KEY) from error
 
 
-class Identity:
+class Identity(Provider):
     prefix = b""
 
     def encrypt(self, value: bytes, path: bytes) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from control_plane.apiserver.storage import keys
 from control_plane.apiserver.storage.encryption.errors import CannotDecrypt
+from control_plane.apiserver.storage.encryption.kms import KmsProvider
 from control_plane.apiserver.storage.encryption.providers import Provider
 
 
@@ -23,6 +24,12 @@ class Transformer:
         writer = self._providers[0]
         return writer.prefix + writer.encrypt(value, path)
 
+    async def prepare(self, value: bytes) -> None:
+        """Fetch what decrypting it takes. Raises StoreError."""
+        for provider in self._providers:
+            if provider.prefix and value.startswith(provider.prefix):
+                await provider.prepare(value[len(provider.prefix) :])
+
     def decrypt(self, value: bytes, path: bytes) -> tuple[bytes, bool]:
         """The value, and whether it should be written anew. Raises CannotDecrypt."""
         why = "no matching prefix found"
@@ -30,7 +37,8 @@ class Transformer:
             if not value.startswith(provider.prefix):
                 continue
             try:
-                return provider.decrypt(value[len(provider.prefix) :], path), index > 0
+                inner = value[len(provider.prefix) :]
+                return provider.decrypt(inner, path), index > 0 or provider.is_stale(inner)
             except CannotDecrypt as error:
                 why = why if not provider.prefix else str(error)
         raise CannotDecrypt(why)
@@ -57,8 +65,11 @@ class Scope:
 class Transformers:
     """`configured` is in the order of the file."""
 
-    def __init__(self, configured: Sequence[tuple[Scope, Transformer]]) -> None:
+    def __init__(
+        self, configured: Sequence[tuple[Scope, Transformer]], services: Sequence[KmsProvider] = ()
+    ) -> None:
         self._configured = tuple(configured)
+        self.services = tuple(services)  # key management services, whose keys are to be fetched
         self._known: dict[bytes, Transformer | None] = {}
 
     def of(self, path: bytes) -> Transformer | None:

@@ -143,9 +143,9 @@ def test_a_lost_key_makes_the_server_unready(encrypted: Harness) -> None:
 
 
 def test_a_bad_configuration_ends_the_start(tmp_path: Path) -> None:
-    path = write_config(tmp_path, {"kms": {"name": "k", "endpoint": "unix:///tmp/k"}})
+    path = write_config(tmp_path, {"kms": {"name": "k", "endpoint": "unix:///tmp/k", "apiVersion": "v1"}})
     with (
-        pytest.raises(RuntimeError, match="key management service"),
+        pytest.raises(RuntimeError, match="only v2 is supported"),
         Harness(tmp_path, f"--encryption-provider-config={path}"),
     ):
         pass

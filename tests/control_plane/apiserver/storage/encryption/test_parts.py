@@ -130,6 +130,7 @@ def test_the_first_entry_counts() -> None:
         assert found.encrypt(VALUE, path).startswith(b"k8s:enc:aesgcm:v1:" + name)
 
 
+KMS: Object = {"name": "k", "endpoint": "unix:///tmp/k", "apiVersion": "v2"}
 BAD: list[tuple[Object, str]] = [
     ({}, "is no EncryptionConfiguration"),
     ({**configuration(), "apiVersion": "v2"}, "apiVersion must be"),
@@ -138,7 +139,12 @@ BAD: list[tuple[Object, str]] = [
     (configuration((["secrets"], [])), "resources[0].providers"),
     (configuration((["secrets"], [{}])), "any of the expected providers"),
     (configuration((["secrets"], [{**IDENTITY, **aesgcm()}])), "more than one provider"),
-    (configuration((["secrets"], [{"kms": {"name": "k"}}])), "no key management service"),
+    (configuration((["secrets"], [{"kms": {"name": "k"}}])), "endpoint is a mandatory field"),
+    (configuration((["secrets"], [{"kms": {**KMS, "endpoint": "tcp://a"}}])), "only unix is supported"),
+    (configuration((["secrets"], [{"kms": {**KMS, "apiVersion": "v1"}}])), "only v2 is supported"),
+    (configuration((["secrets"], [{"kms": {**KMS, "name": "a:b"}}])), "must not contain ':'"),
+    (configuration((["secrets"], [{"kms": KMS}]), (["pods"], [{"kms": KMS}])), "duplicate KMS provider name"),
+    (configuration((["secrets"], [{"kms": {**KMS, "timeout": "x"}}])), "should be a positive value"),
     (configuration((["secrets"], [{"aesgcm": {"keys": []}}])), "at least one keys"),
     (configuration((["secrets"], [{"aesgcm": {"keys": [{"secret": secret()}]}}])), "name is a mandatory"),
     (configuration((["secrets"], [aesgcm(value="???")])), "must be base64"),
