@@ -1,9 +1,10 @@
 """Where pods wait to be scheduled. Pure; time is injected.
 
-    active           to be tried, in the order of the queue sort plugin backoff          tried and failed;
-    becomes active when its time comes: 1 s, doubling with each attempt, to 10 s unschedulable    nothing
-    fits; waits for an event that one of the plugins that rejected it cares for gated            not allowed
-    in by a PreEnqueue plugin
+    active           to be tried, in the order of the queue sort plugin
+    backoff          tried and failed; becomes active when its time comes (1 s, doubling with each attempt, to 10 s),
+                     or before, when something may have helped it and nothing else is to be tried
+    unschedulable    nothing fits; waits for an event that one of the plugins that rejected it cares for
+    gated            not allowed in by a PreEnqueue plugin
 
                  add                       pop
     (new) ----------------> active <--------------> in flight ----> bound
@@ -160,6 +161,9 @@ class SchedulingQueue:
     def take(self) -> QueuedPod | None:
         """The next pod, now in flight, until `done`, `requeue` or `park`."""
         self.flush()
+        if self._active.peek(ACTIVE) is None and (early := self._early()) is not None:
+            self._backoff.pop()
+            self._enter(early)
         queued = self._active.peek(ACTIVE)
         if queued is None:
             self._ready.clear()
@@ -173,7 +177,7 @@ class SchedulingQueue:
 
     async def wait(self) -> None:
         """Until there may be something to take."""
-        while self._active.peek(ACTIVE) is None:
+        while self._active.peek(ACTIVE) is None and self._early() is None:
             self._ready.clear()
             delay_s = self._next_backoff_s()
             if delay_s is None:
@@ -251,6 +255,11 @@ class SchedulingQueue:
                 self._enter(queued)
 
     # ---- inside
+
+    def _early(self) -> QueuedPod | None:
+        """The next in backoff, unless it is there because something went wrong."""
+        queued = self._backoff.peek(BACKOFF)
+        return queued if queued is not None and queued.rejected_by else None
 
     def _enter(self, queued: QueuedPod) -> None:
         status = self._pre_enqueue(queued.pod)
@@ -332,8 +341,10 @@ class SchedulingQueue:
             self._overflowed_at = self._events.popleft().sequence
 
     def _trim(self) -> None:
-        if not self._in_flight:
-            self._events.clear()
+        """Forget what happened before the first of those in flight was taken."""
+        oldest = next(iter(self._in_flight.values()), self._sequence)
+        while self._events and self._events[0].sequence <= oldest:
+            self._events.popleft()
 
 
 def _matters(old: Obj, new: Obj) -> bool:

@@ -192,6 +192,36 @@ async def test_deleted_pods_leave(world: World) -> None:
     assert [world.queue.count(where) for where in (ACTIVE, BACKOFF, UNSCHEDULABLE, GATED)] == [0, 0, 0, 0]
 
 
+async def test_backoff_is_cut_short_when_there_is_nothing_else(world: World) -> None:
+    helped = world.park("helped", "Fit")
+    world.queue.happened(POD_DELETED)
+    assert world.where(helped) == BACKOFF
+    other = world.add("other")
+    assert world.take().pod.uid == other.uid, "who waits for nothing goes first"
+    await asyncio.wait_for(world.queue.wait(), 1)
+    assert world.take().pod.uid == helped.uid
+
+
+async def test_backoff_of_what_went_wrong_is_not_cut_short(world: World) -> None:
+    broken = world.add("broken")
+    world.queue.requeue(world.take())
+    assert world.where(broken) == BACKOFF
+    assert world.queue.take() is None
+    await world.clock.advance(1.1)
+    assert world.take().pod.uid == broken.uid
+
+
+async def test_what_happened_is_remembered_for_those_in_flight_only(world: World) -> None:
+    first, _second = world.add("first"), world.add("second")
+    taken = world.take()
+    world.queue.happened(NODE_LABELLED)
+    late = world.take()
+    world.queue.done(first.uid)
+    world.queue.park(late, ["Affinity"])
+    assert world.where(late.pod) == UNSCHEDULABLE, "it came before that one was taken"
+    assert taken.pod.uid == first.uid
+
+
 async def test_wait_wakes_for_new_pods_and_for_backoffs(world: World) -> None:
     waiter = asyncio.ensure_future(world.queue.wait())
     await settle()
