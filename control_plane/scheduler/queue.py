@@ -1,8 +1,8 @@
 """Where pods wait to be scheduled. Pure; time is injected.
 
     active           to be tried, in the order of the queue sort plugin
-    backoff          tried and failed; becomes active when its time comes (1 s, doubling with each attempt, to 10 s),
-                     or before, when something may have helped it and nothing else is to be tried
+    backoff          tried and failed; becomes active when its time comes (1 s, doubling with each attempt, to
+                     10 s), or before, when something may have helped it and nothing else is to be tried
     unschedulable    nothing fits; waits for an event that one of the plugins that rejected it cares for
     gated            not allowed in by a PreEnqueue plugin
 
