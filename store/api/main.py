@@ -1,4 +1,4 @@
-"""`balsa store`: one member, from flags to a serving process and back; two commands about members beside it.
+"""`balsa store`: one member, from flags to a serving process and back; beside it commands about members.
 
 Start: flags → TLS → engine (which loads what is on the disk) → client door. Stop: no new connections, what
 is in flight is answered, the leader hands over, the log is closed. If the engine fails the process ends
@@ -28,10 +28,11 @@ from store.api.leases import LeaseKeeper
 from store.api.machine import StoreMachine
 from store.api.metrics import Metrics
 from store.api.probes import Probes
+from store.api.recovery import advice
 from store.api.service import VERSION, Limits, StoreService
 from store.component import logs, process
 from store.component.process import FatalError, Lifecycle
-from store.raft import RaftConfig, RaftNode, StorageError
+from store.raft import Corrupted, RaftConfig, RaftNode, StorageError
 from store.raft.measured import MeasuredDisk, PeerStats
 from store.raft.transport import PeerTransport
 
@@ -51,6 +52,10 @@ def main(argv: list[str]) -> int:
         from store.api import status_command
 
         return status_command.main(argv[1:])
+    if argv[:1] == ["verify"]:
+        from store.api import verify_command
+
+        return verify_command.main(argv[1:])
     return process.run("store", flags.parser(), argv, serve)
 
 
@@ -67,6 +72,8 @@ async def serve(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     sockets = _listen(args)
     try:
         await engine.start()
+    except Corrupted as error:
+        raise FatalError(f"{error}. {advice(flags.data_dir(args))}") from error
     except (StorageError, OSError) as error:
         raise FatalError(str(error)) from error
     service = StoreService(engine, machine, leases, _limits(args))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
-import ssl
 import sys
 from binascii import a2b_base64
 from collections.abc import Iterator
@@ -20,10 +19,13 @@ from urllib.parse import urlsplit
 import orjson
 
 from certs.errors import CertsError
-from store.api import credentials, flags, snapshot_file
+from store.api import credentials, flags, recovery, snapshot_file
+from store.api.etcd_buckets import EtcdView
 from store.api.snapshot_file import BadSnapshot
 from store.component.process import FatalError
+from store.mvcc.snapshot import Damaged
 from store.raft.disk import OsDisk
+from store.raft.errors import StorageError
 from store.raft.membership import Membership
 from store.raft.snapshot import SnapshotMeta, SnapshotStore
 
@@ -35,7 +37,15 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     try:
         args.command(args)
-    except (BadSnapshot, FatalError, CertsError, OSError, http.client.HTTPException) as error:
+    except (
+        BadSnapshot,
+        Damaged,
+        StorageError,
+        FatalError,
+        CertsError,
+        OSError,
+        http.client.HTTPException,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -47,12 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     save = commands.add_parser("save", help="download the state of a member")
     save.add_argument("file", type=Path)
     credentials.add_flags(save)
+    save.add_argument("--data-dir", type=Path, help="of a stopped member, instead of asking one that runs")
+    save.add_argument("--up-to-damage", action="store_true", help="of a damaged one what precedes the damage")
     save.set_defaults(command=_save)
     status = commands.add_parser(
         "status", help="check a file; print its checksum, revision, number of entries and size"
     )
     status.add_argument("file", type=Path)
     status.set_defaults(command=_status)
+    verify = commands.add_parser("verify", help="the same, for who looks for it by this name")
+    verify.add_argument("file", type=Path)
+    verify.set_defaults(command=_status)
     restore = commands.add_parser("restore", help="make a data directory for a member of a new cluster")
     restore.add_argument("file", type=Path)
     restore.add_argument("--name", default="default")
@@ -67,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 def _save(args: argparse.Namespace) -> None:
     aside = args.file.with_name(args.file.name + ".part")
     with aside.open("wb") as file:
-        for blob in _download(credentials.endpoints(args)[0], credentials.context(args)):
+        for blob in _salvage(args) if args.data_dir is not None else _download(args):
             file.write(blob)
         file.flush()
         os.fsync(file.fileno())
@@ -76,7 +91,18 @@ def _save(args: argparse.Namespace) -> None:
     print(f"Snapshot saved at {args.file}")
 
 
-def _download(endpoint: str, tls: ssl.SSLContext) -> Iterator[bytes]:
+def _salvage(args: argparse.Namespace) -> Iterator[bytes]:
+    machine, status, damage = recovery.load(args.data_dir, args.up_to_damage)
+    if damage is not None:
+        print(f"what follows is lost: {damage}", file=sys.stderr)
+    view = EtcdView(machine, status)
+    for piece, _ in snapshot_file.pieces(view):
+        yield piece
+    view.close()
+
+
+def _download(args: argparse.Namespace) -> Iterator[bytes]:
+    endpoint, tls = credentials.endpoints(args)[0], credentials.context(args)
     parts = urlsplit(endpoint)
     connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, context=tls, timeout=TIMEOUT_S)
     try:

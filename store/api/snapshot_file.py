@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from store.api import etcd_restore
@@ -33,31 +33,39 @@ class BadSnapshot(Exception):
 
 async def blobs(service: StoreService) -> AsyncIterator[tuple[bytes, int]]:
     """(piece, bytes that remain) to the end of the file; others get their turn in between."""
-    digest = hashlib.sha256()
     view = EtcdView(service.machine, service.engine.status())
     try:
-        writer = Writer(view.buckets())
-        for _ in writer.plan():
-            await asyncio.sleep(0)
-        remaining = writer.size_bytes + DIGEST_BYTES
-        waiting: list[bytes] = []
-        size = 0
-        for page in writer.pages():
-            waiting.append(page)
-            size += len(page)
-            if size >= BLOB_BYTES:
-                piece = b"".join(waiting)
-                digest.update(piece)
-                remaining -= size
+        for piece, remaining in pieces(view):
+            if piece:
                 yield piece, remaining
-                waiting, size = [], 0
             await asyncio.sleep(0)
-        piece = b"".join(waiting)
-        digest.update(piece)
-        yield piece, DIGEST_BYTES
-        yield digest.digest(), 0
     finally:
         view.close()
+
+
+def pieces(view: EtcdView) -> Iterator[tuple[bytes, int]]:
+    """The file in small steps, some of which yield nothing."""
+    digest = hashlib.sha256()
+    writer = Writer(view.buckets())
+    for _ in writer.plan():
+        yield b"", 0
+    remaining = writer.size_bytes + DIGEST_BYTES
+    waiting: list[bytes] = []
+    size = 0
+    for page in writer.pages():
+        waiting.append(page)
+        size += len(page)
+        piece = b""
+        if size >= BLOB_BYTES:
+            piece = b"".join(waiting)
+            digest.update(piece)
+            remaining -= size
+            waiting, size = [], 0
+        yield piece, remaining
+    piece = b"".join(waiting)
+    digest.update(piece)
+    yield piece, DIGEST_BYTES
+    yield digest.digest(), 0
 
 
 def check(path: Path) -> str:

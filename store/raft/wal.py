@@ -233,7 +233,7 @@ def _load(disk: Disk, directory: Path) -> _Loaded:
         if is_last and found.end < len(data):
             disk.truncate(path, found.end)
         last_batch = found.last_batch
-        previous_index = _replay(path, found.records, state)
+        previous_index = replay(path, found.records, state)
         segments.append(_Segment(number, path, previous_index, found.end))
     return _Loaded(state, segments, last_batch)
 
@@ -258,7 +258,7 @@ def _check_torn(path: Path, found: Scan, is_last: bool) -> None:
         raise Corrupted(path, HEADER_BYTES, "the segment's first records do not match their checksums")
 
 
-def _replay(path: Path, records: list[Record], state: WalState) -> int:
+def replay(path: Path, records: list[Record], state: WalState) -> int:
     """Apply a segment's records to `state`; return the index before the segment's first entry."""
     if not records or records[0].kind is not Kind.METADATA:
         raise Corrupted(path, HEADER_BYTES, "the segment does not begin with its metadata")
