@@ -8,12 +8,14 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from certs.ca import CertificateAuthority
-from tests.store.raft.processes import Processes, Writer
+from tests.store.raft.cluster import DEADLINE_S, eventually
+from tests.store.raft.processes import Failed, Processes, Writer
 
 WRITERS = 8
 KILLS = 6
@@ -29,10 +31,32 @@ async def processes(tmp_path: Path, authority: CertificateAuthority) -> AsyncIte
     processes.stop()
 
 
+async def until_follower(processes: Processes, name: str) -> None:
+    """The one that believed it led has heard of the new term."""
+    end = time.monotonic() + DEADLINE_S
+    role = ""
+    while role != "follower":
+        assert time.monotonic() < end, f"{name} is still {role}"
+        with suppress(OSError, EOFError):
+            role = (await processes.ask(name, "status", timeout_s=1))["role"]
+        await asyncio.sleep(0.02)
+
+
+async def dump(processes: Processes, name: str) -> list[str]:
+    """What the member holds, once it knows how much there is: right after an election it may not yet."""
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            held: list[str] = await processes.ask(name, "dump", timeout_s=20)
+            return held
+        except (OSError, EOFError, Failed):
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.05)
+
+
 async def check(processes: Processes, writers: list[Writer]) -> None:
-    dumps = []
-    for name in processes.names:
-        dumps.append(await processes.ask(name, "dump", timeout_s=20))
+    dumps = [await dump(processes, name) for name in processes.names]
     counts = Counter(dumps[0])
     missing = [each for writer in writers for each in writer.acknowledged if counts[each] == 0]
     assert missing == [], f"{len(missing)} acknowledged writes are missing"
@@ -94,10 +118,11 @@ async def test_a_paused_leader_is_replaced_and_its_return_is_harmless(processes:
     others = [name for name in processes.names if name != leader]
     names, processes.names = processes.names, others
     task = asyncio.ensure_future(writers[0].run())
-    await asyncio.sleep(3)
-    assert writers[0].acknowledged, "the others have a leader"
+    await eventually(lambda: writers[0].acknowledged, "the others have a leader")
     processes.signal(leader, signal.SIGCONT)
-    await asyncio.sleep(0.5)
+    await until_follower(processes, leader)
+    count = len(writers[0].acknowledged)
+    await eventually(lambda: len(writers[0].acknowledged) > count + 10, "writes go on beside it")
     writers[0].stopping = True
     await task
     processes.names = names
