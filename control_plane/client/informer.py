@@ -101,6 +101,7 @@ class Informer:
         self._synced = asyncio.Event()
         self._complaint = ""
         self._list_version = "0"  # of the next list: "0" is any, from the server's cache
+        self._applied_version = 0
 
     # ---- what users see
 
@@ -144,7 +145,7 @@ class Informer:
     @property
     def applied_version(self) -> int:
         """Everything up to this version is in the store and has been told to the handlers."""
-        return int(self._list_version)
+        return self._applied_version
 
     async def wait_synced(self) -> None:
         await self._synced.wait()
@@ -206,7 +207,8 @@ class Informer:
                 break
         self._complaint = ""
         await self._replace(items)
-        self._query.resource_version = self._list_version = page.resource_version
+        self._query.resource_version = page.resource_version
+        self._moved()
         self._synced.set()
 
     async def _watch(self) -> None:
@@ -217,7 +219,11 @@ class Informer:
                         self._apply(event)
                     if start + EVENTS_PER_TURN < len(batch):
                         await asyncio.sleep(0)
-                self._list_version = self._query.resource_version
+                self._moved()
+
+    def _moved(self) -> None:
+        self._list_version = self._query.resource_version
+        self._applied_version = int(self._list_version)
 
     # ---- from events to the store and its handlers
 
