@@ -101,6 +101,10 @@ class ServiceProxy:
         """What runs now."""
         return {listener: running.balancer.rule for listener, running in self._running.items()}
 
+    def failures(self) -> dict[Listener, str]:
+        """What cannot be listened on, and why; it is tried again."""
+        return dict(self._failed)
+
     # events
 
     def _service_changed(self, service: dict[str, Any]) -> None:
@@ -121,7 +125,10 @@ class ServiceProxy:
         await asyncio.gather(self._services.wait_synced(), self._slices.wait_synced())
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), RETRY_S if self._failed else None)
+                async with asyncio.timeout(
+                    RETRY_S if self._failed else None
+                ):  # wait_for can lose a cancellation
+                    await self._wake.wait()
             await asyncio.sleep(SYNC_DELAY_S)
             self._wake.clear()
             try:
@@ -181,7 +188,12 @@ class ServiceProxy:
         kind = TcpListener if listener.protocol == "TCP" else UdpListener
         running = kind(balancer, self._connect)
         try:
-            await running.start(await self._socket(listener))
+            listening = await self._socket(listener)
+            try:
+                await running.start(listening)
+            except OSError:
+                listening.close()
+                raise
         except OSError as error:
             if self._failed.get(listener) != str(error):
                 log.warning("cannot listen", service=rule.service, listener=str(listener), error=str(error))

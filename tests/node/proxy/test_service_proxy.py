@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,8 +19,13 @@ from node.proxy.service_proxy import ServiceProxy
 from tests.control_plane.fakeapi import FakeApi
 from tests.node.runtime.pods import eventually
 
-CLUSTER_IP = "127.96.0.5"
 PORT = 18080
+NETWORK = (
+    f"127.{random.randrange(65, 240)}.{random.randrange(1, 250)}"  # suites beside this one have their own
+)
+CLUSTER_IP = f"{NETWORK}.5"
+NODE_1, NODE_2 = f"{NETWORK}.11", f"{NETWORK}.12"
+POD_1, POD_2 = f"{NETWORK}.102", f"{NETWORK}.103"
 
 
 def service(**spec: Any) -> dict[str, Any]:
@@ -104,26 +111,26 @@ async def answers(address: str, port: int, expected: set[str]) -> None:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path)
-    await made.backend("127.244.1.2")
-    await made.backend("127.244.1.3")
+    await made.backend(POD_1)
+    await made.backend(POD_2)
     yield made
     await made.close()
 
 
 async def test_a_service_from_birth_to_end(world: World) -> None:
-    await world.start_proxy("node-1", "127.30.0.11")
+    await world.start_proxy("node-1", NODE_1)
     world.api.create(SERVICES, service())
     assert await ask(CLUSTER_IP, PORT) == ""
-    world.api.create(ENDPOINT_SLICES, slice_of("web-1", world.port, "127.244.1.2", "127.244.1.3"))
-    await answers(CLUSTER_IP, PORT, {"127.244.1.2", "127.244.1.3"})
+    world.api.create(ENDPOINT_SLICES, slice_of("web-1", world.port, POD_1, POD_2))
+    await answers(CLUSTER_IP, PORT, {POD_1, POD_2})
     seen = Counter([await ask(CLUSTER_IP, PORT) for _ in range(20)])
-    assert seen == {"127.244.1.2": 10, "127.244.1.3": 10}
+    assert seen == {POD_1: 10, POD_2: 10}
 
     client = world.api.client()
-    reduced = slice_of("web-1", world.port, "127.244.1.3")
+    reduced = slice_of("web-1", world.port, POD_2)
     current = await client.get(ENDPOINT_SLICES, "web-1", "default")
     await client.update(ENDPOINT_SLICES, current | {"endpoints": reduced["endpoints"]})
-    await answers(CLUSTER_IP, PORT, {"127.244.1.3"})
+    await answers(CLUSTER_IP, PORT, {POD_2})
     await client.delete(ENDPOINT_SLICES, "web-1", "default")
     await answers(CLUSTER_IP, PORT, {""})
     await client.delete(SERVICES, "web", "default")
@@ -131,24 +138,31 @@ async def test_a_service_from_birth_to_end(world: World) -> None:
 
 async def test_node_ports_on_the_host_change_hands(world: World) -> None:
     """Two agents share the machine; when the owner of the host's ports ends, the other serves them."""
-    node_port = 30123
-    first = await world.start_proxy("node-1", "127.30.0.11")
-    second = await world.start_proxy("node-2", "127.30.0.12")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        node_port = probe.getsockname()[1]
+    first = await world.start_proxy("node-1", NODE_1)
+    second = await world.start_proxy("node-2", NODE_2)
     world.api.create(SERVICES, service(type="NodePort", ports=[{"port": PORT, "nodePort": node_port}]))
-    world.api.create(ENDPOINT_SLICES, slice_of("web-1", world.port, "127.244.1.2"))
-    for address in ("127.30.0.11", "127.30.0.12", "127.0.0.1"):
-        await answers(address, node_port, {"127.244.1.2"})
+    world.api.create(ENDPOINT_SLICES, slice_of("web-1", world.port, POD_1))
+    for address in (NODE_1, NODE_2, "127.0.0.1"):
+        await answers(address, node_port, {POD_1})
     owner = first if any(listener.on_host for listener in first.listeners()) else second
     await owner.stop()
     world.proxies.remove(owner)
-    await answers("127.0.0.1", node_port, {"127.244.1.2"})
+    await answers("127.0.0.1", node_port, {POD_1})
 
 
 async def test_a_taken_port_is_tried_again(world: World) -> None:
-    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.96.0.5", PORT, reuse_port=False)
-    await world.start_proxy("node-1", "127.30.0.11")
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), CLUSTER_IP, PORT, reuse_port=False)
+    proxy = await world.start_proxy("node-1", NODE_1)
     world.api.create(SERVICES, service())
-    world.api.create(ENDPOINT_SLICES, slice_of("web-1", world.port, "127.244.1.2"))
-    await asyncio.sleep(0.1)
+    world.api.create(ENDPOINT_SLICES, slice_of("web-1", world.port, POD_1))
+
+    async def failed() -> bool:
+        return bool(proxy.failures())
+
+    await eventually(failed)
     taken.close()
-    await answers(CLUSTER_IP, PORT, {"127.244.1.2"})
+    await answers(CLUSTER_IP, PORT, {POD_1})
+    assert not proxy.failures()
