@@ -31,11 +31,13 @@ class Applier:
         self._change_members = change_members
         self._clock = clock
 
-    def apply(self, until: float) -> None:
-        """Apply what is committed, at least one entry, until the clock says so; the rest comes next turn."""
+    def apply(self, last: int, until: float) -> None:
+        """Apply what is committed up to `last`, at least one entry, until the clock says so; the rest comes next
+        turn."""
         core = self._core
         index = core.applied
-        while index < core.commit:
+        last = min(last, core.commit)
+        while index < last:
             index += 1
             data, _, term = core.log.entry(index)
             self._proposals.applied_entry(term)

@@ -1,12 +1,14 @@
 """One member as a deterministic machine: inputs in, duties out, in the order of etcd's raft.
 
-    step      take inputs (connections, messages, proposals, time) and let the core act
-    sync      make new log entries and hard state durable: one fdatasync for all of it
-    complete  send what promised them, apply what is committed, answer
+    step         take inputs (connections, messages, proposals, time) and let the core act
+    apply_ahead  if there is something to sync: apply what earlier turns made durable, answer
+    sync         make new log entries and hard state durable: one fdatasync for all of it
+    release      send what promised them
+    finish       apply what is committed, answer
 
-`RaftNode` drives it from asyncio; a simulation drives it from a seed. It reads no clock but the injected one, draws
+`Turns` drives it from asyncio; a simulation drives it from a seed. It reads no clock but the injected one, draws
 no number but from the injected source, and touches no file but through the injected disk. Between `step` and
-`complete` nothing else may happen to it, but for `heartbeat`: then the leader, which counts itself for every entry,
+`finish` nothing else may happen to it, but for `heartbeat`: then the leader, which counts itself for every entry,
 counts only what is synced.
 
 A leader's appends leave before its own sync (they promise nothing of its own), so that the disks of all members
@@ -196,11 +198,28 @@ class Replica:
         """May run in a thread, as long as nothing else happens to this replica. Raises DiskFailed."""
         self._log.sync()
 
+    def apply_ahead(self) -> bool:
+        """May be called before the sync: what is committed and was made durable by earlier turns need not wait for
+        it. Says whether there was any."""
+        before = self.core.applied
+        self._apply(self._log.synced_index)
+        return self.core.applied > before
+
     def complete(self) -> None:
+        self.release()
+        self.finish()
+
+    def release(self) -> bool:
+        """Send what waited for the sync; says whether there was any."""
+        return self._flush(None)
+
+    @property
+    def can_apply(self) -> bool:
+        return self.core.applied < self.core.commit
+
+    def finish(self) -> None:
         now = self._clock()
-        self._flush(None)
-        self._applier.apply(now + self._config.limits.apply_s)
-        self.requests.reads.applied(self.core.applied)
+        self._apply(self.core.commit)
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_S
             self.requests.proposals.expire(now)
@@ -321,6 +340,10 @@ class Replica:
     def _on_snapshot_reply(self, peer: int, message: Message) -> None:
         if self.core.is_leader and message["term"] == self.core.term:
             self._replication.snapshot_reply(peer, message, self._clock())
+
+    def _apply(self, last: int) -> None:
+        self._applier.apply(last, self._clock() + self._config.limits.apply_s)
+        self.requests.reads.applied(self.core.applied)
 
     def _replicate(self, round_begun: bool) -> None:
         everyone = self.core.broadcast_due or round_begun

@@ -1,13 +1,13 @@
 """The loop's side of a replica: its turns, one after another, driven by callbacks of the event loop.
 
-    idle ──wake, or time──▶ step ──nothing to sync──▶ complete ──▶ idle, or the next turn
-                             │                          ▲
-                             └──────────▶ sync ─────────┘
+    idle ─▶ step ─▶ apply ahead ─▶ sync ─▶ release ─▶ finish ─▶ idle, or the next turn
+              └─────── nothing to sync ───────▲
 
 The sync of a turn runs in the loop while the disk is fast (a thread would cost more than it takes) and in a thread
-once it is slow, so that the loop goes on serving; the next turn waits for it either way. When a step sent something
-ahead of the sync, the loop runs once in between: a socket's writes leave at the end of the loop's round, and the
-followers' disks shall work at the same time as ours.
+once it is slow, so that the loop goes on serving; the next turn waits for it either way. Between phases the loop
+runs once where something was sent, for a socket's writes leave at the end of its round: a leader's entries before
+its own sync, so that all disks work at the same time; answers likewise; acknowledgements before what is committed is
+applied.
 
 Who must touch the replica between turns asks `between`. An error in a turn (the disk failed, an invariant broke,
 the state machine raised) is the last thing that happens here: `failed` is told, and ends the turns; nothing is
@@ -107,33 +107,48 @@ class Turns:
     # A turn
 
     def _begin(self) -> None:
+        self._run(self._step)
+
+    def _run(self, phase: Callable[[], None]) -> None:
         if self._ended:
             return
-        self._due, self._busy = False, True
-        replica = self._replica
         try:
-            replica.step()
-            if not replica.must_sync:
-                self._complete()
-            elif replica.sent_early:
-                self._loop.call_soon(self._sync)
-            else:
-                self._sync()
+            phase()
         except Exception as error:
             self._fail(error)
 
+    def _soon(self, phase: Callable[[], None]) -> None:
+        """After what the loop has to do already; a socket's writes leave before."""
+        self._loop.call_soon(self._run, phase)
+
+    def _step(self) -> None:
+        self._due, self._busy = False, True
+        replica = self._replica
+        replica.step()
+        if not replica.must_sync:
+            self._release()
+        elif replica.sent_early:
+            self._soon(self._apply_ahead)
+        else:
+            self._sync()
+
+    def _apply_ahead(self) -> None:
+        if self._replica.apply_ahead():
+            self._soon(self._let_answers_leave)
+        else:
+            self._sync()
+
+    def _let_answers_leave(self) -> None:
+        """They have been written by now."""
+        self._soon(self._sync)
+
     def _sync(self) -> None:
-        if self._ended:
-            return
-        try:
-            if self._sync_average_s < SLOW_SYNC_S:
-                began = time.monotonic()
-                self._replica.sync()
-                self._synced(time.monotonic() - began)
-            else:
-                self._syncing = self._loop.create_task(self._sync_aside())
-        except Exception as error:
-            self._fail(error)
+        if self._sync_average_s < SLOW_SYNC_S:
+            began = time.monotonic()
+            self._replica.sync()
+            self._synced(time.monotonic() - began)
+        else:
+            self._syncing = self._loop.create_task(self._sync_aside())
 
     async def _sync_aside(self) -> None:
         """In a thread, with heartbeats meanwhile: a disk that is merely slow costs no election. They end early
@@ -159,11 +174,17 @@ class Turns:
         if took_s > self._config.election_timeout_s:
             _log.warning("the disk is slow", sync_s=round(took_s, 3))
             self._replica.step_down()
-        self._complete()
+        self._release()
 
-    def _complete(self) -> None:
+    def _release(self) -> None:
+        if self._replica.release() and self._replica.can_apply:
+            self._soon(self._finish)
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
         replica = self._replica
-        replica.complete()
+        replica.finish()
         self._busy = False
         self._completed()
         if self._waiting:

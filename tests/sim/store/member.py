@@ -169,6 +169,9 @@ class SimMember:
         replica = self.replica
         replica.step()
         if replica.must_sync:
+            if replica.sent_early:
+                self.cluster.invariants.turned(self)
+                replica.apply_ahead()
             self._syncing = True
             took_s = self.world.rng.uniform(*self.sync_s)
             self.world.after(took_s, self._synced, self.boots, took_s)

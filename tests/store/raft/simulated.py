@@ -84,6 +84,8 @@ class SimulatedMember:
         replica = self.replica
         replica.step()
         if replica.must_sync:
+            if replica.sent_early:
+                replica.apply_ahead()
             replica.sync()
         replica.complete()
         if replica.installer.received is not None:
