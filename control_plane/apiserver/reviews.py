@@ -126,7 +126,7 @@ async def token_review(ctx: Context) -> Response:
     spec = review.get("spec") or {}
     token = spec.get("token", "")
     if not token:
-        return _answer(ctx, review, {"user": {}})
+        raise errors.bad_request("token is required for TokenReview in authentication")
     audiences = tuple(spec.get("audiences") or ())
     try:
         found = await ctx.core.token_authenticator.authenticate_token(token, audiences)

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_protocol import RequestHandler
 
 from control_plane.api import errors
+from control_plane.apiserver import warning_headers
 from control_plane.apiserver.messages import JSON, BodyTooLarge, Connection, Request, Response
 from control_plane.client.streams.takeover import Taken, TakenConnection
 from store.component import logs
@@ -161,10 +162,8 @@ def _add_headers(response: web.StreamResponse, ours: Response) -> None:
     """Those that may be there more than once."""
     for name, value in ours.repeated:
         response.headers.add(name, value)
-    for text in ours.warnings:
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-        printable = "".join(each for each in escaped if each.isprintable())
-        response.headers.add("Warning", f'299 - "{printable}"')
+    for warning in warning_headers.headers(ours.warnings):
+        response.headers.add("Warning", warning)
 
 
 def _connection(request: web.BaseRequest) -> Connection:

@@ -82,7 +82,8 @@ class TokenRequests:
         spec = dict(request.get("spec") or {})
         audiences = list(spec.get("audiences") or self._api_audiences)
         expiration_s = self._expiration_s(spec.get("expirationSeconds"), account)
-        token = await self._bind(account, spec.get("boundObjectRef"))
+        bound = spec.get("boundObjectRef")
+        token = await self._bind(account, bound)
         lifetime_s, warn_after_s = self._lifetime(expiration_s, audiences, token)
         signed, end_s = self._issuer.issue(token, audiences, lifetime_s, warn_after_s)
         reported_end_s = end_s - lifetime_s + expiration_s
@@ -98,7 +99,7 @@ class TokenRequests:
             "spec": {
                 "audiences": audiences,
                 "expirationSeconds": expiration_s,
-                "boundObjectRef": spec.get("boundObjectRef"),
+                **({"boundObjectRef": bound} if bound else {}),
             },
             "status": {"token": signed, "expirationTimestamp": meta.rfc3339(reported_end_s)},
         }

@@ -15,7 +15,7 @@ import orjson
 from control_plane.api import errors, protobuf
 from control_plane.api.body import BodyError, in_order, parse_json, parse_yaml
 from control_plane.api.decode import DecodeError, decode, decode_error, strict_error
-from control_plane.api.schema import lookup
+from control_plane.api.schema import definition, lookup
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers.options import IGNORE, STRICT
 from control_plane.apiserver.messages import JSON, MAX_BODY_SIZE_BYTES, PROTOBUF, YAML, BodyTooLarge
@@ -163,14 +163,18 @@ def fill_kind(obj: Object, gvk: GVK) -> None:
     _check_kind(obj, gvk)
 
 
-def parse_options(ctx: Context, body: bytes, kind: str) -> tuple[Object, list[str]]:
-    """DeleteOptions and their like: of any group version."""
+def parse_delete_options(ctx: Context, body: bytes) -> Object:
+    """DeleteOptions, of any group version, with its fields of their types. Raises StatusError BadRequest."""
+    kind = "DeleteOptions"
     if ctx.request.content_type() == PROTOBUF:
-        return _protobuf(ctx, body, ("meta.k8s.io", "v1", kind)), []
-    if ctx.request.content_type() in (YAML, "text/yaml"):
-        obj, problems = _yaml(body, kind)
-    else:
-        obj, problems = _json(body, kind)
+        return _protobuf(ctx, body, ("meta.k8s.io", "v1", kind))
+    parse_text = _yaml if ctx.request.content_type() in (YAML, "text/yaml") else _json
+    obj, _ = parse_text(body, kind)
     if obj.get("kind") not in (None, "", kind):
         raise errors.bad_request(f"decoded object cannot be converted to {kind}")
-    return obj, problems
+    node = definition(f"io.k8s.apimachinery.pkg.apis.meta.v1.{kind}")
+    assert node is not None
+    try:
+        return decode(node, obj).object
+    except DecodeError as error:
+        raise errors.bad_request(decode_error("v1", kind, str(error))) from error

@@ -66,8 +66,7 @@ async def read_options(ctx: Context) -> DeleteOptions:
     raw = await body.read_body(ctx)
     if not raw.strip():
         return delete_options(ctx.request, None)
-    given, _ = body.parse_options(ctx, raw, "DeleteOptions")
-    return delete_options(ctx.request, given)
+    return delete_options(ctx.request, body.parse_delete_options(ctx, raw))
 
 
 async def delete_object(ctx: Context, options: DeleteOptions) -> write.Outcome:

@@ -378,6 +378,28 @@ def test_a_deletion_answers_with_a_status(api: Harness, namespace: str) -> None:
     assert api.request("DELETE", path_of(namespace, name="a")).status == 404
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preconditions": 1},
+        {"preconditions": []},
+        {"gracePeriodSeconds": "1"},
+        {"dryRun": {}},
+        {"orphanDependents": 2},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+@pytest.mark.parametrize("all_of_them", [False, True], ids=["one", "collection"])
+def test_options_of_a_deletion_have_their_types(
+    api: Harness, namespace: str, options: dict[str, Any], all_of_them: bool
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    api.request("POST", path, {"metadata": {"name": "kept"}})
+    answer = api.request("DELETE", path if all_of_them else f"{path}/kept", options)
+    assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
+    assert api.request("GET", f"{path}/kept").status == 200
+
+
 @pytest.mark.parametrize("precondition", ["uid", "resourceVersion"])
 def test_preconditions_of_a_deletion(api: Harness, namespace: str, precondition: str) -> None:
     made = api.create(path_of(namespace), config_map("a"))
