@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from control_plane.api import errors, meta
-from control_plane.apiserver.flowcontrol.bootstrap import GROUP, SCHEMAS
+from control_plane.api.flowcontrol import GROUP, SCHEMAS
 from control_plane.apiserver.flowcontrol.fairness import Fairness, level_of
 from control_plane.apiserver.flowcontrol.maintenance import Storage, maintain
 from control_plane.apiserver.watch_cache.cache import ResourceCache

@@ -8,10 +8,11 @@ from typing import Any
 from control_plane.api import errors, meta
 from control_plane.apiserver.flowcontrol.fairness import Fairness, Seat, Waiting
 from control_plane.apiserver.flowcontrol.levels import Level
-from control_plane.apiserver.flowcontrol.queueset import Ticket
+from control_plane.apiserver.flowcontrol.queueset import Queue, Ticket
 from control_plane.apiserver.messages import TEXT, Request, Response
 
 PREFIX = "/debug/api_priority_and_fairness/"
+MAX_IDLE_QUEUES = 1024
 
 _LEVELS = (
     "PriorityLevelName, ActiveQueues, IsIdle, IsQuiescing, WaitingRequests, ExecutingRequests, "
@@ -54,13 +55,11 @@ class Dumps:
 
     def _requests(self, detailed: bool) -> Iterator[Sequence[Any]]:
         for level in self._levels():
-            queues = level.queues.every_queue()
-            places = {id(queue): index for index, queue in enumerate(queues)}
-            for index, queue in enumerate(queues):
+            for index, queue in sorted(level.queues.queues.items()):
                 for place, ticket in enumerate(queue.waiting):
                     yield self._request(level, ticket, index, place, detailed)
             for ticket in level.queues.executing:
-                index = places.get(id(ticket.queue), -1) if ticket.queue is not None else -1
+                index = ticket.queue.index if ticket.queue is not None else -1
                 yield self._request(level, ticket, index, -1, detailed)
 
     def _request(self, level: Level, ticket: Ticket, queue: int, place: int, detailed: bool) -> Sequence[Any]:
@@ -83,7 +82,7 @@ class Dumps:
 
 def _level(level: Level) -> Sequence[Any]:
     queues = level.queues
-    active = sum(1 for queue in queues.queues if queue.waiting)
+    active = sum(1 for queue in queues.queues.values() if queue.waiting)
     states = [queues.is_idle, level.quiescing]
     return [
         *(level.name, active, *(str(each).lower() for each in states), queues.waiting, len(queues.executing)),
@@ -92,7 +91,11 @@ def _level(level: Level) -> Sequence[Any]:
 
 
 def _queues(level: Level) -> Iterator[Sequence[Any]]:
-    for index, queue in enumerate(level.queues.every_queue()):
+    """Of those that are idle, the first MAX_IDLE_QUEUES."""
+    known = level.queues.queues
+    idle = range(min(level.queue_count, MAX_IDLE_QUEUES))
+    for index in sorted({*idle, *known}):
+        queue = known.get(index) or Queue(index)
         initial = sum(ticket.seats_initial for ticket in queue.waiting)
         most = sum(ticket.seats for ticket in queue.waiting)
         due, work = f"{queue.next_r:.8f}ss", f"{queue.waiting_work:.8f}ss"

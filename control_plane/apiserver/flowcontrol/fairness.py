@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from control_plane.api import errors
+from control_plane.api import flowcontrol as bootstrap
 from control_plane.apiserver.authn.user import UserInfo
-from control_plane.apiserver.flowcontrol import bootstrap
 from control_plane.apiserver.flowcontrol.estimate import Estimator, Sizes, Watches
 from control_plane.apiserver.flowcontrol.levels import Level, Levels
 from control_plane.apiserver.flowcontrol.matching import Matches, distinguisher, matcher

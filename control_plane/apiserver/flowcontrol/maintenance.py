@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from control_plane.api import errors, meta
-from control_plane.apiserver.flowcontrol import bootstrap
-from control_plane.apiserver.flowcontrol.bootstrap import AUTO_UPDATE, GROUP, LEVELS, SCHEMAS
+from control_plane.api import flowcontrol as bootstrap
+from control_plane.api.flowcontrol import AUTO_UPDATE, GROUP, LEVELS, SCHEMAS
 
 Object = dict[str, Any]
 

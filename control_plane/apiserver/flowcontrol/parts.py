@@ -9,8 +9,8 @@ from itertools import islice
 
 from prometheus_client import REGISTRY
 
+from control_plane.api.flowcontrol import GROUP, LEVELS, SCHEMAS
 from control_plane.apiserver.core import Core
-from control_plane.apiserver.flowcontrol.bootstrap import GROUP, LEVELS, SCHEMAS
 from control_plane.apiserver.flowcontrol.controller import Controller
 from control_plane.apiserver.flowcontrol.debug import Dumps
 from control_plane.apiserver.flowcontrol.fairness import Fairness

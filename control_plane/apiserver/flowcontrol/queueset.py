@@ -36,9 +36,10 @@ class State(Enum):
 
 
 class Queue:
-    __slots__ = ("executing", "next_r", "seats", "waiting", "waiting_work")
+    __slots__ = ("executing", "index", "next_r", "seats", "waiting", "waiting_work")
 
-    def __init__(self) -> None:
+    def __init__(self, index: int) -> None:
+        self.index = index
         self.waiting: deque[Ticket] = deque()
         self.waiting_work = 0.0
         self.executing = 0
@@ -88,10 +89,8 @@ class QueueSet:
         self.dispatched = self.rejected = self.timed_out = self.cancelled = 0
         self.virtual_r = 0.0
         self.demand = Integrator(now_s)
-        self.queues: list[Queue] = []
-        self._retired: list[Queue] = []
+        self.queues: dict[int, Queue] = {}  # those with anything waiting or executing
         self._with_waiting: dict[Queue, None] = {}
-        self._active = 0  # queues with anything waiting or executing
         self._wanted = queues
         self._max_length = max_length
         self._enqueued = 0
@@ -102,20 +101,11 @@ class QueueSet:
     def is_idle(self) -> bool:
         return not self.executing and self.waiting == 0 and self.seats_in_use == 0
 
-    def every_queue(self) -> Sequence[Queue]:
-        """Those that requests are dealt to, and those that are being emptied."""
-        return [*self.queues, *self._retired]
-
     def configure(self, queues: int, max_length: int, limit: int, now_s: float) -> list[Ticket]:
         """What waits in a queue that there is no longer is still served."""
         self._sync(now_s)
         self._wanted, self.limit = queues, limit
         self._max_length = max_length
-        count = max(queues, 0)
-        self.queues += [Queue() for _ in range(count - len(self.queues))]
-        self._retired = [each for each in self._retired if each.waiting or each.executing]
-        self._retired += [each for each in self.queues[count:] if each.waiting or each.executing]
-        del self.queues[count:]
         return self._dispatch(now_s)
 
     def start(self, ticket: Ticket, hand: Sequence[int], now_s: float) -> State:
@@ -132,9 +122,9 @@ class QueueSet:
             return self._reject(ticket, "queue-full")
         ticket.queue = queue
         ticket.arrived_r = self.virtual_r
-        if not queue.waiting and not queue.executing:
+        if queue.index not in self.queues:
             queue.next_r = self.virtual_r
-            self._active += 1
+            self.queues[queue.index] = queue
         if self.waiting == 0 and self.seats_in_use < self.limit and self._fits(ticket.seats):
             self._bound(queue, ticket)
             ticket.tally.queue_length.observe(1)
@@ -156,10 +146,7 @@ class QueueSet:
             self._sync(now_s)
             queue.executing -= 1
             queue.next_r -= ticket.seats_initial * (EXPECTED_SERVICE_S - (now_s - ticket.started_s))
-            if queue.waiting:
-                self._bound(queue, queue.waiting[0])
-            elif not queue.executing:
-                self._active -= 1
+            self._settle(queue)
         return [] if ticket.linger_s > 0 else self.release(ticket, now_s)
 
     def release(self, ticket: Ticket, now_s: float) -> list[Ticket]:
@@ -205,14 +192,17 @@ class QueueSet:
     def _shortest(self, hand: Sequence[int]) -> Queue:
         """That with the least work waiting; ties are broken in turn."""
         self._enqueued += 1
-        size = len(hand)
-        best = self.queues[hand[self._enqueued % size]]
-        if best.waiting_work == 0.0:
-            return best
-        for offset in range(1, size):
-            queue = self.queues[hand[(self._enqueued + offset) % size]]
-            if queue.waiting_work < best.waiting_work:
+        size, best = len(hand), None
+        for offset in range(size):
+            index = hand[(self._enqueued + offset) % size]
+            queue = self.queues.get(index)
+            if queue is None:
+                return Queue(index)
+            if queue.waiting_work == 0.0:
+                return queue
+            if best is None or queue.waiting_work < best.waiting_work:
                 best = queue
+        assert best is not None
         return best
 
     def _enqueue(self, ticket: Ticket, queue: Queue, now_s: float) -> None:
@@ -248,7 +238,7 @@ class QueueSet:
         if queue.waiting:
             self._bound(queue, queue.waiting[0])
         elif not queue.executing:
-            self._active -= 1
+            del self.queues[queue.index]
 
     def _begin(self, ticket: Ticket, now_s: float) -> None:
         ticket.state = State.EXECUTING
@@ -287,9 +277,9 @@ class QueueSet:
             queue.next_r = oldest.arrived_r
 
     def _sync(self, now_s: float) -> None:
-        if self._active:
+        if self.queues:
             seats = min(self.seats_in_use + self.waiting_seats, self.limit)
-            self.virtual_r += (now_s - self._synced_s) * seats / self._active
+            self.virtual_r += (now_s - self._synced_s) * seats / len(self.queues)
         self._synced_s = now_s
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from control_plane.api import flowcontrol as bootstrap
 from control_plane.apiserver.authn.user import UserInfo
-from control_plane.apiserver.flowcontrol import bootstrap
 from control_plane.apiserver.flowcontrol.allocation import Wish, allocate
 from control_plane.apiserver.flowcontrol.controller import with_condition
 from control_plane.apiserver.flowcontrol.demand import DemandStats, Integrator

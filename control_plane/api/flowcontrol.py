@@ -1,4 +1,4 @@
-"""The levels and schemas that are there from the start, as kube-apiserver 1.36 makes them.
+"""Priority and fairness: the levels and schemas that are there from the start, as kube-apiserver 1.36 makes them.
 
 Mandatory ones are kept as they are here; suggested ones are kept so unless their administrator says otherwise.
 """
@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from control_plane.apiserver.authn.service_accounts import ALL_SERVICE_ACCOUNTS
-from control_plane.apiserver.authn.user import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, PRIVILEGED_GROUP
-
 GROUP = "flowcontrol.apiserver.k8s.io"
 AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"
 EXEMPT, CATCH_ALL = "exempt", "catch-all"
 LEVELS, SCHEMAS = "prioritylevelconfigurations", "flowschemas"
 
 _API_VERSION = f"{GROUP}/v1"
-_NODES = "system:nodes"
+_NODES, _ADMINISTRATORS = "system:nodes", "system:masters"
+_AUTHENTICATED, _UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
+_SERVICE_ACCOUNTS = "system:serviceaccounts"
 _MANAGER, _SCHEDULER = "system:kube-controller-manager", "system:kube-scheduler"
 
 Object = dict[str, Any]
@@ -69,7 +68,7 @@ def suggested_levels() -> list[Object]:
 
 def mandatory_schemas() -> list[Object]:
     return [
-        _everything(EXEMPT, EXEMPT, 1, "", _groups(PRIVILEGED_GROUP)),
+        _everything(EXEMPT, EXEMPT, 1, "", _groups(_ADMINISTRATORS)),
         _everything(CATCH_ALL, CATCH_ALL, 10000, "ByUser", _everyone()),
     ]
 
@@ -82,7 +81,7 @@ def suggested_schemas() -> list[Object]:
         _resources(["*"], "coordination.k8s.io", ["leases"]),
     ]
     leases = [_resources(["get", "create", "update"], "coordination.k8s.io", ["leases"])]
-    accounts = _groups(ALL_SERVICE_ACCOUNTS)
+    accounts = _groups(_SERVICE_ACCOUNTS)
     return [
         _everything("system-nodes", "system", 500, "ByUser", _groups(_NODES)),
         _schema("system-node-high", "node-high", 400, "ByUser", _groups(_NODES), {"resourceRules": nodes}),
@@ -134,7 +133,7 @@ def _users(*names: str) -> list[Object]:
 
 
 def _everyone() -> list[Object]:
-    return _groups(ALL_UNAUTHENTICATED, ALL_AUTHENTICATED)
+    return _groups(_UNAUTHENTICATED, _AUTHENTICATED)
 
 
 def _system_accounts() -> list[Object]:
