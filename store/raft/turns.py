@@ -6,8 +6,8 @@
 The sync of a turn runs in the loop while the disk is fast (a thread would cost more than it takes) and in a thread
 once it is slow, so that the loop goes on serving; the next turn waits for it either way. Between phases the loop
 runs once where something was sent, for a socket's writes leave at the end of its round: a leader's entries before
-its own sync, so that all disks work at the same time; answers likewise; acknowledgements before what is committed is
-applied.
+its own sync, so that all disks work at the same time; answers likewise; acknowledgements before what is committed
+is applied.
 
 Who must touch the replica between turns asks `between`. An error in a turn (the disk failed, an invariant broke,
 the state machine raised) is the last thing that happens here: `failed` is told, and ends the turns; nothing is
