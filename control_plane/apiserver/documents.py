@@ -32,11 +32,11 @@ VERSION = {
     "minCompatibilityMajor": "1",
     "minCompatibilityMinor": "35",
     "gitVersion": "v1.36.0+balsa",
-    "gitCommit": "",
+    "gitCommit": "unknown",
     "gitTreeState": "clean",
     "buildDate": "1970-01-01T00:00:00Z",
-    "goVersion": "",
-    "compiler": f"cpython {platform.python_version()}",
+    "goVersion": f"python{platform.python_version()}",
+    "compiler": "cpython",
     "platform": "linux/amd64",
 }
 

@@ -37,6 +37,9 @@ from control_plane.controllers.storage_version_migrator import StorageVersionMig
 from control_plane.controllers.taint_eviction import TaintEvictionController
 from control_plane.controllers.ttl import TTLController
 from control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
+from control_plane.controllers.validatingadmissionpolicy_status import (
+    ValidatingAdmissionPolicyStatusController,
+)
 from control_plane.controllers.volumes import (
     AttachDetachController,
     ClaimProtectionController,
@@ -72,6 +75,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     GarbageCollector,
     PodGarbageCollector,
     ClusterRoleAggregationController,
+    ValidatingAdmissionPolicyStatusController,
     ResourceQuotaController,
     PersistentVolumeBinder,
     PersistentVolumeExpander,

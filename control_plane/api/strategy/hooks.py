@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -203,23 +203,39 @@ def _keep_spec(new: Object, old: Object) -> None:
 
 
 def _only_approval(new: Object, old: Object) -> None:
-    """`approval` may change Approved and Denied; the rest of the status stays."""
-    decided = [c for c in (new.get("status") or {}).get("conditions") or () if _is_decision(c)]
-    kept = [c for c in (old.get("status") or {}).get("conditions") or () if not _is_decision(c)]
+    """`approval` may change the conditions and nothing else."""
+    conditions = (new.get("status") or {}).get("conditions") or []
     new["spec"] = old.get("spec") or {}
-    status = {key: value for key, value in (old.get("status") or {}).items() if key != "conditions"}
-    if conditions := [*kept, *decided]:
-        status["conditions"] = conditions
-    new["status"] = status
+    new["status"] = {key: value for key, value in (old.get("status") or {}).items() if key != "conditions"}
+    _set_conditions(new, old, conditions)
 
 
 def _only_certificate(new: Object, old: Object) -> None:
     """`status` may set everything but the decision."""
     status = new.setdefault("status", {})
+    given = status.get("conditions") or []
     decided = [c for c in (old.get("status") or {}).get("conditions") or () if _is_decision(c)]
-    others = [c for c in status.get("conditions") or () if not _is_decision(c)]
-    if conditions := [*decided, *others]:
-        status["conditions"] = conditions
+    if len(decided) == sum(map(_is_decision, given)):
+        left = iter(decided)
+        conditions = [next(left) if _is_decision(each) else each for each in given]
+    else:
+        conditions = [*decided, *(each for each in given if not _is_decision(each))]
+    _set_conditions(new, old, conditions)
+
+
+def _set_conditions(new: Object, old: Object, conditions: Sequence[Object]) -> None:
+    """With the times that clients leave to the server: of the last change of the status, and of the last write."""
+    now = meta.now_rfc3339()
+    known = {(c.get("type"), c.get("status")): c for c in (old.get("status") or {}).get("conditions") or ()}
+    stamped = []
+    for each in conditions:
+        before = known.get((each.get("type"), each.get("status"))) or {}
+        since = each.get("lastTransitionTime") or before.get("lastTransitionTime") or now
+        updated = each.get("lastUpdateTime") or before.get("lastUpdateTime") or now
+        stamped.append({**each, "lastTransitionTime": since, "lastUpdateTime": updated})
+    new["status"].pop("conditions", None)
+    if stamped:
+        new["status"]["conditions"] = stamped
 
 
 def _is_decision(condition: Object) -> bool:

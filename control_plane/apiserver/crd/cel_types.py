@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from control_plane.apiserver.cel import (
@@ -34,6 +34,7 @@ from control_plane.apiserver.crd.prune import EMBEDDED
 from control_plane.apiserver.crd.validate import INT_OR_STRING
 
 Schema = Mapping[str, Any]
+Resolve = Callable[[Schema], Schema]
 
 _META = object_of("object", {"name": STRING, "generateName": STRING})
 _SCALARS = {"integer": INT, "number": DOUBLE, "boolean": BOOL}
@@ -46,35 +47,38 @@ _FORMATS = {
 }
 
 
-def type_of(schema: Schema, is_root: bool = False) -> Type | None:
-    """None for what expressions cannot see."""
+def type_of(schema: Schema, is_root: bool = False, resolve: Resolve | None = None) -> Type | None:
+    """None for what expressions cannot see. `resolve` follows the references of a schema that has any."""
+    if resolve is not None:
+        schema = resolve(schema)
     if schema.get(INT_OR_STRING):
         return DYN
-    found = _type_of(schema, is_root)
+    found = _type_of(schema, is_root, resolve)
     return DYN if found is not None and schema.get("nullable") else found
 
 
-def _type_of(schema: Schema, is_root: bool) -> Type | None:
+def _type_of(schema: Schema, is_root: bool, resolve: Resolve | None) -> Type | None:
     match schema.get("type"):
         case "array":
             items = schema.get("items")
-            element = type_of(items) if isinstance(items, Mapping) else None
+            element = type_of(items, resolve=resolve) if isinstance(items, Mapping) else None
             return list_of(element) if element is not None else None
         case "object":
             additional = schema.get("additionalProperties")
             if isinstance(additional, Mapping) and not schema.get("properties"):
-                value = type_of(additional)
+                value = type_of(additional, resolve=resolve)
                 return map_of(STRING, value) if value is not None else None
-            return object_of("object", lambda: _fields(schema, is_root or bool(schema.get(EMBEDDED))))
+            has_meta = is_root or bool(schema.get(EMBEDDED))
+            return object_of("object", lambda: _fields(schema, has_meta, resolve))
         case "string":
             return _FORMATS.get(schema.get("format", ""), STRING)
     return _SCALARS.get(str(schema.get("type")))
 
 
-def _fields(schema: Schema, has_meta: bool) -> dict[str, Type]:
+def _fields(schema: Schema, has_meta: bool, resolve: Resolve | None) -> dict[str, Type]:
     fields: dict[str, Type] = {}
     for name, child in (schema.get("properties") or {}).items():
-        escaped, type_ = escape(name), type_of(child)
+        escaped, type_ = escape(name), type_of(child, resolve=resolve)
         if escaped is not None and type_ is not None:
             fields[escaped] = type_
     if has_meta:

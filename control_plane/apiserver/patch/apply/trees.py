@@ -102,7 +102,8 @@ def _compare(name: str, old: Any, new: Any, node: Node | None, changed: Tree, re
     """Two values that are not equal."""
     if type(old) is not type(new):
         changed[name] = _added(new, node)
-        if members := {key: {} for key in _added(old, node) if key != SELF}:
+        members: Tree = {key: {} for key in _added(old, node) if key != SELF}
+        if members:
             removed[name] = members
         return
     if is_atomic(node, new):
