@@ -31,7 +31,7 @@ def decode(body: bytes) -> Object:
 
 def _filled(message: str, obj: Object) -> Object:
     """The object with Go's zero values where nothing is set."""
-    if message in protobuf_special.CODECS:
+    if message in protobuf_special.CODECS or not isinstance(obj, dict):
         return obj
     filled = dict(obj)
     for _, name, kind, how, flags in protobuf_wire.table()[message]:
