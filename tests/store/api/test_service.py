@@ -197,6 +197,21 @@ def test_a_snapshot_restores_keys_leases_and_alarms() -> None:
     assert machine.store.hash_at(0) == restored.store.hash_at(0)
 
 
+def test_what_a_snapshot_replaced_is_freed_in_steps() -> None:
+    machine, other = Fixture().machine, Fixture().machine
+    machine.apply(1, [c.encode(PutRequest(b"%d" % number, b"v")) for number in range(10)])
+    other.apply(1, _commands())
+    old = machine.store
+    machine.restore(list(other.snapshot().chunks()))
+    assert len(old.index) == 10
+    steps = 0
+    while machine.release_some(4):
+        steps += 1
+    assert steps >= 3
+    assert len(old.log) == 0
+    assert machine.store.hash_at(0) == other.store.hash_at(0)
+
+
 @pytest.mark.parametrize("lost", ["first", "last", "middle", "garbled"])
 def test_a_damaged_snapshot_changes_nothing(lost: str) -> None:
     machine, other = Fixture().machine, Fixture().machine

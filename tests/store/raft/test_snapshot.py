@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from store.raft import RaftNode
 from store.raft.errors import Corrupted
+from store.raft.interface import Loading
 from store.raft.membership import Membership
 from store.raft.snapshot import IncomingSnapshot, SnapshotMeta, SnapshotStore
 from tests.store.raft.cluster import Cluster, eventually
@@ -224,3 +226,38 @@ def test_a_large_snapshot_is_due_less_often(size_bytes: int, due: bool) -> None:
         a.propose(b"%d" % number)
         cluster.run(0.1)
     assert (a.replica.compaction.snapshot_index > 0) is due
+
+
+class Slowly(Toy):
+    """Does not get to the end of a snapshot that comes in while it is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = True
+        self.loading = False
+
+    def load(self, chunks: Iterable[bytes]) -> Loading:
+        self.loading = True
+        while self.held:
+            yield
+        return (yield from super().load(chunks))
+
+
+async def test_a_member_takes_its_turns_while_it_loads_a_snapshot(cluster: Cluster) -> None:
+    """It answers the leader, which needs it for a quorum."""
+    cluster.settings = {"snapshot_count": 20, "catch_up_entries": 0}
+    await cluster.start("a", "b")
+    leader = await cluster.leader()
+    for number in range(100):
+        await leader.propose(b"%d" % number)
+    machine = cluster.machines["c"] = Slowly()
+    node = cluster.nodes["c"] = RaftNode(cluster.config("c"), machine)
+    await node.start()
+    await eventually(lambda: machine.loading, "the snapshot to come")
+    await cluster.stop(*(name for name in "ab" if cluster.nodes[name] is not leader))
+    await leader.read_index()
+    assert not machine.restores
+    machine.held = False
+    assert await leader.propose(b"after") == 101
+    assert (await cluster.converged())[-1] == b"after"
+    assert machine.restores == 1
