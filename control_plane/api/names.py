@@ -19,6 +19,8 @@ _NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 _PERCENT = "[0-9]+%"
+_SYSCTL_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SYSCTL = rf"({_SYSCTL_SEGMENT}[\./])*{_SYSCTL_SEGMENT}"
 
 _LABEL_RE = re.compile(_LABEL, re.ASCII)
 _SUBDOMAIN_RE = re.compile(_SUBDOMAIN, re.ASCII)
@@ -27,6 +29,7 @@ _NAME_RE = re.compile(_NAME, re.ASCII)
 _CONFIG_KEY_RE = re.compile(_CONFIG_KEY, re.ASCII)
 _PERCENT_RE = re.compile(_PERCENT, re.ASCII)
 _C_IDENTIFIER_RE = re.compile(_C_IDENTIFIER, re.ASCII)
+_SYSCTL_RE = re.compile(_SYSCTL, re.ASCII)
 _PORT_NAME_RE = re.compile("[-a-z0-9]+", re.ASCII)
 _HEADER_RE = re.compile("[-A-Za-z0-9]+", re.ASCII)
 
@@ -179,6 +182,12 @@ def http_header(value: str) -> Problems:
         return []
     message = "a valid HTTP header must consist of alphanumeric characters or '-'"
     return [_regex(message, "[-A-Za-z0-9]+", "X-Header-Name")]
+
+
+def sysctl(value: str) -> Problems:
+    if len(value) <= SUBDOMAIN_MAX and _SYSCTL_RE.fullmatch(value):
+        return []
+    return [f"must have at most {SUBDOMAIN_MAX} characters and match regex ^{_SYSCTL}$"]
 
 
 def ip(value: str) -> Problems:

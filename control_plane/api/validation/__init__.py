@@ -4,7 +4,7 @@
 order of the object's fields, metadata first. They run after decoding, defaulting and the strategy's
 preparation, so that required structs are there and times and quantities are well formed. ObjectMeta is
 judged for every kind; the spec for the kinds that have rules here. A status update is judged by metadata
-alone.
+and by the rules of `status.py`.
 """
 
 from __future__ import annotations
@@ -15,27 +15,33 @@ from control_plane.api.errors import FieldError
 from control_plane.api.registry import Resource
 from control_plane.api.validation import (
     access,
+    autoscaling,
     batch,
     cluster,
     config,
+    csi,
     devices,
+    flowcontrol,
     metadata,
     migration,
     networking,
     pod,
     pod_update,
     policy,
+    quota,
     service,
+    status,
     storage,
     workloads,
 )
-from control_plane.api.validation.registry import CREATE, UPDATE
+from control_plane.api.validation.registry import CREATE, STATUS, UPDATE
 from control_plane.api.validation.warnings import warnings
 
 __all__ = ["validate_create", "validate_update", "warnings"]
 
 _AREAS = (
-    access, batch, cluster, config, devices, migration, networking, pod, pod_update, policy, service, storage, workloads,
+    access, autoscaling, batch, cluster, config, csi, devices, flowcontrol, migration, networking, pod, pod_update, policy,
+    quota, service, status, storage, workloads,
 )  # fmt: skip
 _OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_update.resize}
 
@@ -56,6 +62,8 @@ def validate_update(resource: Resource, new: Object, old: Object, subresource: s
         return [*found, *resource.custom_kind.validate(new, old, subresource)]
     if subresource in _OWN_RULES:
         return found + list(_OWN_RULES[subresource](new, old))
+    if subresource == "status" and (rule := STATUS.get(resource.group_resource)):
+        return found + list(rule(new, old))
     if subresource:
         return found
     if _wish(new) == _wish(old):

@@ -7,6 +7,7 @@ from typing import Any
 
 from control_plane.api import errors
 from control_plane.api.validation import cron, metadata
+from control_plane.api.validation.job_policies import job_policies
 from control_plane.api.validation.pod import pod_template
 from control_plane.api.validation.registry import (
     Errors,
@@ -57,6 +58,7 @@ def _job_spec(path: str, spec: Mapping[str, Any], needs_selector: bool) -> Error
                 spec["parallelism"],
                 "must be less than or equal to 100000 when completion mode is Indexed",
             )
+    yield from job_policies(path, spec)
     template = spec.get("template") or {}
     selector = spec.get("selector")
     if needs_selector:
@@ -86,10 +88,41 @@ def job_update(new: Object, old: Object) -> Errors:
     if not elastic:
         yield from immutable("spec.completions", spec.get("completions"), before.get("completions"))
     yield from immutable("spec.selector", spec.get("selector"), before.get("selector"))
-    if not (before.get("suspend") and not (old.get("status") or {}).get("startTime")):
-        yield from immutable("spec.template", spec.get("template"), before.get("template"))
+    had = before.get("template") or {}
+    if before.get("suspend") and not (old.get("status") or {}).get("startTime"):
+        had = _steered(had, spec.get("template") or {})
+    yield from immutable("spec.template", spec.get("template"), had)
     for key in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
         yield from immutable(f"spec.{key}", spec.get(key), before.get(key))
+
+
+_SPEC_STEERING = ("nodeSelector", "tolerations", "schedulingGates")
+_METADATA_STEERING = ("labels", "annotations")
+
+
+def _steered(template: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The template with what may change while the job has not begun: where its pods go and what they may use."""
+    spec, wanted = dict(template.get("spec") or {}), new.get("spec") or {}
+    _take(spec, wanted, _SPEC_STEERING)
+    affinity, other = dict(spec.get("affinity") or {}), wanted.get("affinity") or {}
+    _take(affinity, other, ("nodeAffinity",))
+    _take(spec, {"affinity": affinity} if affinity or "affinity" in wanted else {}, ("affinity",))
+    for key in ("containers", "initContainers"):
+        if key in spec:
+            spec[key] = [dict(container) for container in spec[key]]
+            for container, asked in zip(spec[key], wanted.get(key) or (), strict=False):
+                _take(container, asked, ("resources",))
+    meta = dict(template.get("metadata") or {})
+    _take(meta, new.get("metadata") or {}, _METADATA_STEERING)
+    return {**template, "metadata": meta, "spec": spec}
+
+
+def _take(into: dict[str, Any], source: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if key in source:
+            into[key] = source[key]
+        else:
+            into.pop(key, None)
 
 
 @on_create("cronjobs.batch")

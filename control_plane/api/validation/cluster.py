@@ -1,4 +1,4 @@
-"""Namespaces, nodes, quotas, limits, events, leases."""
+"""Namespaces, nodes, events, leases, priority and runtime classes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.quantity import parse_or_zero
+from control_plane.api.validation import metadata, pod, resources
 from control_plane.api.validation.registry import (
     NOT_NEGATIVE,
     Errors,
@@ -19,7 +20,6 @@ from control_plane.api.validation.registry import (
 )
 
 _EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
-_LIMIT_TYPES = ("Container", "PersistentVolumeClaim", "Pod")
 
 
 @on_create("namespaces")
@@ -68,70 +68,6 @@ def node_update(new: Object, old: Object) -> Errors:
         yield errors.forbidden_field(
             "spec.providerID", 'node updates may not change providerID except from "" to valid'
         )
-
-
-@on_create("resourcequotas")
-def resource_quota(obj: Object) -> Errors:
-    for name, amount in (spec_of(obj).get("hard") or {}).items():
-        yield from problems(f"spec.hard[{name}]", name, names.label_key(name))
-        if parse_or_zero(amount).nanos < 0:
-            yield errors.invalid_value(f"spec.hard[{name}]", str(amount), NOT_NEGATIVE)
-
-
-@on_update("resourcequotas")
-def resource_quota_update(new: Object, old: Object) -> Errors:
-    spec, before = spec_of(new), spec_of(old)
-    if sorted(spec.get("scopes") or ()) != sorted(before.get("scopes") or ()):
-        yield errors.invalid_value("spec.scopes", spec.get("scopes"), "field is immutable")
-
-
-@on_create("limitranges")
-def limit_range(obj: Object) -> Errors:
-    taken: set[str] = set()
-    for index, item in enumerate(spec_of(obj).get("limits") or ()):
-        path, kind = f"spec.limits[{index}]", item.get("type", "")
-        if kind not in _LIMIT_TYPES and "/" not in kind:
-            yield errors.invalid_value(
-                f"{path}.type", kind, "must be a standard limit type or fully qualified"
-            )
-        if kind in taken:
-            yield errors.duplicate(f"{path}.type", kind)
-        taken.add(kind)
-        yield from _limits(path, item)
-
-
-def _limits(path: str, item: dict[str, Any]) -> Errors:
-    if item.get("type") == "Pod":
-        for key in ("default", "defaultRequest"):
-            if item.get(key):
-                yield errors.forbidden_field(f"{path}.{key}", "may not be specified when `type` is 'Pod'")
-    sides = {key: item.get(key) or {} for key in ("min", "max", "default", "defaultRequest")}
-    order = (
-        ("min", "max"),
-        ("defaultRequest", "max"),
-        ("min", "defaultRequest"),
-        ("defaultRequest", "default"),
-        ("default", "max"),
-        ("min", "default"),
-    )
-    for low, high in order:
-        for name in sides[low].keys() & sides[high].keys():
-            if parse_or_zero(sides[low][name]) > parse_or_zero(sides[high][name]):
-                what = {
-                    "min": "min value",
-                    "default": "default value",
-                    "defaultRequest": "default request value",
-                }[low]
-                bound = {
-                    "max": "max value",
-                    "default": "default limit value",
-                    "defaultRequest": "default request value",
-                }[high]
-                yield errors.invalid_value(
-                    f"{path}.{low}[{name}]",
-                    str(sides[low][name]),
-                    f"{what} {sides[low][name]} is greater than {bound} {sides[high][name]}",
-                )
 
 
 @on_create("leases.coordination.k8s.io")
@@ -193,6 +129,11 @@ def priority_class_update(new: Object, old: Object) -> Errors:
 @on_create("runtimeclasses.node.k8s.io")
 def runtime_class(obj: Object) -> Errors:
     yield from problems("handler", obj.get("handler", ""), names.dns_label(obj.get("handler", "")))
+    overhead = (obj.get("overhead") or {}).get("podFixed") or {}
+    yield from resources.requirements("overhead.podFixed", {"limits": overhead})
+    scheduling = obj.get("scheduling") or {}
+    yield from metadata.labels("scheduling.nodeSelector", scheduling.get("nodeSelector"))
+    yield from pod.tolerations("scheduling.tolerations", scheduling.get("tolerations") or [])
 
 
 @on_update("runtimeclasses.node.k8s.io")

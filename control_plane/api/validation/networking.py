@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.validation import metadata
 from control_plane.api.validation.registry import (
+    IMMUTABLE,
     Errors,
     Object,
     immutable,
@@ -21,6 +23,7 @@ from control_plane.api.validation.registry import (
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+_MAX_CONTROLLER = 250
 _MAX_ENDPOINTS, _MAX_SLICE_PORTS, _MAX_ADDRESSES = 1000, 20000, 100
 
 
@@ -197,8 +200,66 @@ def _peer(path: str, peer: Mapping[str, Any]) -> Errors:
             yield errors.required(f"{path}.ipBlock.cidr")
         else:
             yield from problems(f"{path}.ipBlock.cidr", block["cidr"], names.cidr(block["cidr"]))
+            yield from _exceptions(f"{path}.ipBlock.except", block)
     elif not selects:
         yield errors.required(path, "must specify a peer")
+
+
+def _exceptions(path: str, block: Mapping[str, Any]) -> Errors:
+    for index, text in enumerate(block.get("except") or ()):
+        where, found = f"{path}[{index}]", names.cidr(text)
+        yield from problems(where, text, found)
+        if not found and not names.cidr(block["cidr"]) and not _is_part(text, block["cidr"]):
+            yield errors.invalid_value(where, text, "must be a strict subset of `cidr`")
+
+
+def _is_part(part: str, whole: str) -> bool:
+    inner, outer = ip_network(part, strict=False), ip_network(whole, strict=False)
+    return inner != outer and inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+@on_create("ingressclasses.networking.k8s.io")
+def ingress_class(obj: Object) -> Errors:
+    spec = spec_of(obj)
+    controller, reference = spec.get("controller", ""), spec.get("parameters")
+    if len(controller) > _MAX_CONTROLLER:
+        yield errors.too_long("spec.controller", _MAX_CONTROLLER)
+    domain, slash, rest = controller.partition("/")
+    if not controller:
+        yield errors.required("spec.controller")
+    elif not slash or not domain or not rest:
+        yield errors.invalid_value(
+            "spec.controller", controller, 'must be a domain-prefixed path (such as "acme.io/foo")'
+        )
+    else:
+        yield from problems("spec.controller", domain, names.dns_subdomain(domain))
+    if reference is not None:
+        yield from _parameters("spec.parameters", reference)
+
+
+def _parameters(path: str, reference: Mapping[str, Any]) -> Errors:
+    if group := reference.get("apiGroup"):
+        yield from problems(f"{path}.apiGroup", group, names.dns_subdomain(group))
+    for key in ("kind", "name"):
+        value = reference.get(key, "")
+        if not value:
+            yield errors.required(f"{path}.{key}", f"{key} is required")
+        else:
+            yield from problems(f"{path}.{key}", value, names.path_segment(value))
+    scope, namespace = reference.get("scope"), reference.get("namespace")
+    if scope is None:
+        yield errors.required(f"{path}.scope")
+    elif scope not in ("Cluster", "Namespace"):
+        yield errors.not_supported(f"{path}.scope", scope, ("Cluster", "Namespace"))
+    elif scope == "Namespace" and not namespace:
+        yield errors.required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'")
+    elif scope == "Cluster" and namespace is not None:
+        yield errors.forbidden_field(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'")
+
+
+@on_update("ingressclasses.networking.k8s.io")
+def ingress_class_update(new: Object, old: Object) -> Errors:
+    yield from immutable("spec.controller", spec_of(new).get("controller"), spec_of(old).get("controller"))
 
 
 @on_create("servicecidrs.networking.k8s.io")
@@ -206,8 +267,29 @@ def service_cidr(obj: Object) -> Errors:
     ranges = spec_of(obj).get("cidrs") or []
     if not ranges:
         yield errors.required("spec.cidrs", "at least one CIDR required")
+    if len(ranges) > 2:
+        yield errors.invalid_value("spec", spec_of(obj), "may only hold up to 2 values")
+    valid = [ip_network(text, strict=False) for text in ranges if not names.cidr(text)]
+    if len(ranges) == 2 and len({each.version for each in valid}) != 2:
+        yield errors.invalid_value(
+            "spec.cidrs",
+            ranges,
+            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+        )
     for index, text in enumerate(ranges):
         yield from problems(f"spec.cidrs[{index}]", text, names.cidr(text))
+
+
+@on_update("servicecidrs.networking.k8s.io")
+def service_cidr_update(new: Object, old: Object) -> Errors:
+    """A second family may be added; nothing else may change."""
+    ranges, before = spec_of(new).get("cidrs") or [], spec_of(old).get("cidrs") or []
+    if len(ranges) != len(before) and (len(before), len(ranges)) != (1, 2):
+        yield errors.invalid_value("spec.cidrs", ranges, IMMUTABLE)
+        return
+    for index, (text, had) in enumerate(zip(ranges, before, strict=False)):
+        if text != had:
+            yield errors.invalid_value(f"spec.cidrs[{index}]", text, IMMUTABLE)
 
 
 @on_create("ipaddresses.networking.k8s.io")
@@ -216,6 +298,16 @@ def ip_address(obj: Object) -> Errors:
     if parent is None:
         yield errors.required("spec.parentRef")
         return
-    for key in ("resource", "name"):
-        if not parent.get(key):
+    if group := parent.get("group"):
+        yield from problems("spec.parentRef.group", group, names.dns_subdomain(group))
+    for key in ("resource", "name", "namespace"):
+        value = parent.get(key, "")
+        if value:
+            yield from problems(f"spec.parentRef.{key}", value, names.path_segment(value))
+        elif key != "namespace":
             yield errors.required(f"spec.parentRef.{key}")
+
+
+@on_update("ipaddresses.networking.k8s.io")
+def ip_address_update(new: Object, old: Object) -> Errors:
+    yield from immutable("spec.parentRef", spec_of(new).get("parentRef"), spec_of(old).get("parentRef"))

@@ -61,7 +61,7 @@ def pod_spec(path: str, spec: Mapping[str, Any]) -> Errors:
     yield from _times(path, spec)
     yield from _security(f"{path}.securityContext", spec.get("securityContext") or {}, spec)
     yield from _affinity(f"{path}.affinity", spec.get("affinity") or {})
-    yield from _tolerations(f"{path}.tolerations", spec.get("tolerations") or [])
+    yield from tolerations(f"{path}.tolerations", spec.get("tolerations") or [])
     yield from _spread(f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints") or [])
     yield from _gates(path, spec)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
@@ -112,10 +112,24 @@ def _security(path: str, context: Mapping[str, Any], spec: Mapping[str, Any]) ->
         value = context.get(key)
         if value is not None and not 0 <= value <= _MAX_ID:
             yield errors.invalid_value(f"{path}.{key}", value, names.in_range(0, _MAX_ID))
+    yield from _sysctls(f"{path}.sysctls", context.get("sysctls") or [])
     if spec.get("shareProcessNamespace") and spec.get("hostPID"):
         yield errors.invalid_value(
             f"{path}.shareProcessNamespace", True, "ShareProcessNamespace and HostPID cannot both be enabled"
         )
+
+
+def _sysctls(path: str, sysctls: list[Mapping[str, Any]]) -> Errors:
+    taken: set[str] = set()
+    for index, sysctl in enumerate(sysctls):
+        where, name = f"{path}[{index}].name", sysctl.get("name", "")
+        if not name:
+            yield errors.required(where)
+        elif found := names.sysctl(name):
+            yield from problems(where, name, found)
+        elif name in taken:
+            yield errors.duplicate(where, name)
+        taken.add(name)
 
 
 def _gates(path: str, spec: Mapping[str, Any]) -> Errors:
@@ -136,8 +150,8 @@ def _gates(path: str, spec: Mapping[str, Any]) -> Errors:
         yield from problems(f"{path}.readinessGates[{index}].conditionType", name, names.label_key(name))
 
 
-def _tolerations(path: str, tolerations: list[Mapping[str, Any]]) -> Errors:
-    for index, toleration in enumerate(tolerations):
+def tolerations(path: str, listed: list[Mapping[str, Any]]) -> Errors:
+    for index, toleration in enumerate(listed):
         where, key = f"{path}[{index}]", toleration.get("key", "")
         operator, effect = toleration.get("operator", ""), toleration.get("effect", "")
         if key:

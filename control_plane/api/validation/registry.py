@@ -1,7 +1,7 @@
 """Which rules judge which resource, and the vocabulary they are written in.
 
 A rule is a generator of FieldErrors. `@on_create` rules judge an object as such, on create and after every
-update; `@on_update` rules compare it with what it was.
+update; `@on_update` rules compare it with what it was; `@on_status` rules judge a write of the status.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ NOT_NEGATIVE = "must be greater than or equal to 0"
 
 CREATE: dict[str, CreateRule] = {}
 UPDATE: dict[str, UpdateRule] = {}
+STATUS: dict[str, UpdateRule] = {}
 
 
 def on_create(*group_resources: str) -> Callable[[CreateRule], CreateRule]:
@@ -35,6 +36,14 @@ def on_create(*group_resources: str) -> Callable[[CreateRule], CreateRule]:
 def on_update(*group_resources: str) -> Callable[[UpdateRule], UpdateRule]:
     def register(rule: UpdateRule) -> UpdateRule:
         UPDATE.update(dict.fromkeys(group_resources, rule))
+        return rule
+
+    return register
+
+
+def on_status(*group_resources: str) -> Callable[[UpdateRule], UpdateRule]:
+    def register(rule: UpdateRule) -> UpdateRule:
+        STATUS.update(dict.fromkeys(group_resources, rule))
         return rule
 
     return register

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from control_plane.api import errors, names
 from control_plane.api.quantity import parse_or_zero
-from control_plane.api.validation import metadata, volumes
+from control_plane.api.validation import csi, metadata, volumes
 from control_plane.api.validation.pod import node_selector_term
 from control_plane.api.validation.registry import (
     Errors,
@@ -112,11 +112,8 @@ def persistent_volume_claim_update(new: Object, old: Object) -> Errors:
 
 @on_create("storageclasses.storage.k8s.io")
 def storage_class(obj: Object) -> Errors:
-    provisioner = obj.get("provisioner", "")
-    if not provisioner:
-        yield errors.required("provisioner")
-    else:
-        yield from problems("provisioner", provisioner, names.label_key(provisioner.lower()))
+    yield from csi.provisioner("provisioner", obj.get("provisioner", ""))
+    yield from csi.parameters("parameters", obj.get("parameters") or {}, may_be_empty=True)
     yield from one_of("reclaimPolicy", obj.get("reclaimPolicy"), ("Delete", "Retain"))
     yield from one_of(
         "volumeBindingMode", obj.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer")
@@ -125,8 +122,7 @@ def storage_class(obj: Object) -> Errors:
 
 @on_update("storageclasses.storage.k8s.io")
 def storage_class_update(new: Object, old: Object) -> Errors:
-    for key in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
+    for key in ("parameters", "provisioner", "reclaimPolicy"):
         if (new.get(key) or None) != (old.get(key) or None):
-            yield errors.forbidden_field(
-                key, "updates to " + {"reclaimPolicy": "reclaimPolicy"}.get(key, key) + " are forbidden."
-            )
+            yield errors.forbidden_field(key, f"updates to {key} are forbidden.")
+    yield from immutable("volumeBindingMode", new.get("volumeBindingMode"), old.get("volumeBindingMode"))

@@ -1,4 +1,4 @@
-"""Deployments, sets and the autoscaler."""
+"""Deployments, sets and their revisions."""
 
 from __future__ import annotations
 
@@ -247,21 +247,13 @@ def stateful_set_update(new: Object, old: Object) -> Errors:
         yield errors.forbidden_field("spec", _STATEFUL_FORBIDDEN)
 
 
-@on_create("horizontalpodautoscalers.autoscaling")
-def autoscaler(obj: Object) -> Errors:
-    spec = spec_of(obj)
-    minimum, maximum = spec.get("minReplicas"), spec.get("maxReplicas", 0)
-    if minimum is not None and minimum < 1:
-        yield errors.invalid_value("spec.minReplicas", minimum, "must be greater than or equal to 1")
-    if maximum < 1:
-        yield errors.invalid_value("spec.maxReplicas", maximum, "must be greater than 0")
-    if minimum is not None and maximum < minimum:
-        yield errors.invalid_value(
-            "spec.maxReplicas", maximum, "must be greater than or equal to `minReplicas`"
-        )
-    target = spec.get("scaleTargetRef") or {}
-    for key in ("kind", "name"):
-        if not target.get(key):
-            yield errors.required(f"spec.scaleTargetRef.{key}")
-        else:
-            yield from problems(f"spec.scaleTargetRef.{key}", target[key], names.path_segment(target[key]))
+@on_create("controllerrevisions.apps")
+def controller_revision(obj: Object) -> Errors:
+    if obj.get("data") is None:
+        yield errors.required("data", "data is mandatory")
+    yield from not_negative("revision", obj.get("revision"))
+
+
+@on_update("controllerrevisions.apps")
+def controller_revision_update(new: Object, old: Object) -> Errors:
+    yield from immutable("data", new.get("data"), old.get("data"))

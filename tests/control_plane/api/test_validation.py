@@ -286,12 +286,6 @@ REFUSED: list[Any] = [
         ["spec.accessModes: Required value: at least 1 access mode is required", "spec.resources[storage]: Required value"],
         id="claim",
     ),
-    pytest.param(
-        "customresourcedefinitions.apiextensions.k8s.io",
-        named("x") | {"spec": {"group": "x.io", "scope": "Cluster", "names": {"plural": "ws", "kind": "W"}, "versions": [{"name": "v1", "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]}},
-        ['metadata.name: Invalid value: "x": must be spec.names.plural+"."+spec.group'],
-        id="crd name",
-    ),
 ]  # fmt: skip
 
 
