@@ -46,6 +46,7 @@ class Config:
     enable_admission: Sequence[str] = ()
     disable_admission: Sequence[str] = ()
     event_ttl_s: float = 3600.0
+    compaction_interval_s: float = 300.0
     max_reads: int = MAX_READS_IN_FLIGHT
     max_writes: int = MAX_WRITES_IN_FLIGHT
     shutdown_delay_s: float = 0.0
@@ -78,6 +79,12 @@ def parser() -> Parser:
     add("--etcd-cafile", type=Path, required=True, help="authority of the store's certificates")
     add("--etcd-certfile", type=Path, required=True, help="client certificate for the store")
     add("--etcd-keyfile", type=Path, required=True, help="its key")
+    add(
+        "--etcd-compaction-interval",
+        type=parse_duration,
+        default=300.0,
+        help="how often the store's old revisions are forgotten; 0 leaves it to others",
+    )
     add("--tls-cert-file", type=Path, required=True, help="serving certificate")
     add("--tls-private-key-file", type=Path, required=True, help="its key")
     add("--bind-address", default="0.0.0.0", help="address to listen on")
@@ -197,6 +204,7 @@ def config(args: argparse.Namespace) -> Config:
         enable_admission=words(args.enable_admission_plugins),
         disable_admission=words(args.disable_admission_plugins),
         event_ttl_s=args.event_ttl,
+        compaction_interval_s=args.etcd_compaction_interval,
         max_reads=args.max_requests_inflight,
         max_writes=args.max_mutating_requests_inflight,
         shutdown_delay_s=args.shutdown_delay_duration,

@@ -14,6 +14,7 @@ import socket
 from certs.errors import CertsError
 from control_plane.apiserver.config import Config, config, parser
 from control_plane.apiserver.server import HTTPServer
+from control_plane.apiserver.storage.compactor import Compactor
 from control_plane.apiserver.wiring import Server, build
 from store.client.errors import StoreError
 from store.component import logs
@@ -46,6 +47,9 @@ async def _main(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
         *(asyncio.create_task(reloader.run()) for reloader in server.reloaders),
         *(asyncio.create_task(reloading.run()) for reloading in server.reloading),
     ]
+    if settings.compaction_interval_s:
+        compactor = Compactor(server.client, settings.compaction_interval_s)
+        tasks.append(asyncio.create_task(compactor.run()))
     if server.encryption is not None:
         tasks.append(asyncio.create_task(server.encryption.run(server.core.feed.refill)))
     audit = [asyncio.create_task(server.audit.run())] if server.audit and server.audit.buffers else []
