@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from control_plane.api.quantity import ZERO, Quantity
-from node.agent import node_selector, qos
+from node.agent import dynamic_resources, node_selector, qos
 from node.agent.errors import Rejected
 from node.agent.pod_spec import Obj, containers_by_role, host_network, is_static
 
@@ -55,7 +55,10 @@ def check_resources(pod: Obj, node: Obj, others: list[Obj]) -> None:
     for other in others:
         for name, amount in qos.pod_requests(other).items():
             used[name] = used.get(name, ZERO) + amount
+    devices = dynamic_resources.stand_for(pod)
     for name, wanted in qos.pod_requests(pod).items():
+        if name in devices:
+            continue
         have, taken = allocatable.get(name, ZERO), used.get(name, ZERO)
         if wanted > ZERO and taken + wanted > have:
             _insufficient(name, shown(name, wanted), shown(name, taken), shown(name, have))

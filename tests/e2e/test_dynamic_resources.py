@@ -144,3 +144,28 @@ def test_who_asks_for_what_is_not_there_is_told(newest: Kubectl) -> None:
         "an event names the class",
         lambda: "device class nope does not exist" in newest("describe", "pod", "p"),
     )
+
+
+EXTENDED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: plain}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: c
+    image: busybox
+    command: [sleep, "1000"]
+    resources: {limits: {deviceclass.resource.kubernetes.io/NAME: 2}}
+"""
+
+
+def test_a_pod_that_knows_nothing_of_claims_gets_devices(newest: Kubectl, devices: str) -> None:
+    newest("apply", "-f", "-", input=EXTENDED.replace("NAME", newest.namespace))
+    until("it has the node", lambda: node_of(newest, "plain") == devices)
+    (claim,) = newest.json("get", "resourceclaims")["items"]
+    given = claim["status"]["allocation"]["devices"]["results"]
+    assert sorted(each["device"] for each in given) == ["big", "small"]
+    until("the node knows", lambda: "no DRA driver is registered" in newest("describe", "pod", "plain"))
+    newest("delete", "pod", "plain")
+    until("its claim goes with it", lambda: not claims(newest))

@@ -18,6 +18,7 @@ from control_plane.client.informer import InformerFactory
 from control_plane.client.types import Obj
 from control_plane.scheduler.dynamic_resources.claims import allocation_of
 from control_plane.scheduler.dynamic_resources.devices import Slice, parse_slice
+from control_plane.scheduler.dynamic_resources.extended import Backing, backing
 from control_plane.scheduler.dynamic_resources.pools import Inventory, inventory
 from control_plane.scheduler.dynamic_resources.usage import Usage
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
@@ -36,6 +37,10 @@ log = logs.get("scheduler")
 class Devices(Protocol):
     @property
     def usage(self) -> Usage: ...
+
+    @property
+    def backing(self) -> Backing:
+        """Which extended resources devices stand for."""
 
     def inventory(self) -> Inventory: ...
 
@@ -64,9 +69,12 @@ class InformedDevices:
         self._usage = Usage()
         self._slices: dict[str, Slice] = {}
         self._inventory: Inventory | None = None
+        self._backing: Backing | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         claims, slices = self._informers[RESOURCE_CLAIMS], self._informers[RESOURCE_SLICES]
         claims.add_handler(self._claim_seen, self._claim_changed, self._claim_gone)
+        forget = self._forget_backing
+        self._informers[DEVICE_CLASSES].add_handler(forget, lambda _, new: forget(new), forget)
         slices.add_handler(self._slice_seen, lambda _, new: self._slice_seen(new), self._slice_gone)
 
     def attach(self, happened: Happened) -> None:
@@ -86,6 +94,15 @@ class InformedDevices:
     @property
     def usage(self) -> Usage:
         return self._usage
+
+    @property
+    def backing(self) -> Backing:
+        if self._backing is None:
+            self._backing = backing(self._informers[DEVICE_CLASSES].list())
+        return self._backing
+
+    def _forget_backing(self, device_class: Obj) -> None:
+        self._backing = None
 
     def inventory(self) -> Inventory:
         if self._inventory is None:

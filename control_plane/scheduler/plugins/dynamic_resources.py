@@ -6,6 +6,9 @@ claim that is allocated already ties the pod to the nodes that can use its devic
 pod and nobody else uses the claim, PostFilter gives the devices back, so that others may be chosen.
 
 Devices stay promised as long as it is not certain that they were not written: an answer may be lost.
+
+Where a node does not offer an extended resource that the pod asks for, devices of a class may stand for it; the
+claim for them exists in the cycle only, until PreBind makes it. One that a former try has left is deleted first.
 """
 
 from __future__ import annotations
@@ -13,30 +16,30 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from control_plane.api import meta
-from control_plane.api.errors import StatusError, is_conflict, is_not_found
+from control_plane.api.errors import StatusError
 from control_plane.client.errors import ConnectionFailed
-from control_plane.client.gvr import RESOURCE_CLAIMS
 from control_plane.client.types import Obj
+from control_plane.scheduler.dynamic_resources import extended
 from control_plane.scheduler.dynamic_resources.allocator import allocate
 from control_plane.scheduler.dynamic_resources.claims import (
-    FINALIZER,
     allocation_of,
     claims_of,
     is_reserved_for,
     references,
-    released,
-    reserved,
     reserved_for,
 )
 from control_plane.scheduler.dynamic_resources.errors import ClaimError, NodeError, RequestError
 from control_plane.scheduler.dynamic_resources.requests import requests_of
+from control_plane.scheduler.dynamic_resources.writer import ClaimWriter
 from control_plane.scheduler.framework.affinity import NodeTerm, node_terms
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Interest, Kind
 from control_plane.scheduler.framework.interface import (
     CycleState,
     FilterPlugin,
+    Handle,
     PostFilterPlugin,
     PostFilterResult,
     PreBindPlugin,
@@ -48,10 +51,16 @@ from control_plane.scheduler.framework.node_info import NodeInfo
 from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.status import SKIP, Status, error, unresolvable, unschedulable
 
-MAX_TRIES = 5  # at writing one claim, when others write it as well or answers are lost
-TRY_AGAIN_S = 0.5
 ELSEWHERE = "resourceclaim not available on the node"
 NOTHING_TO_GIVE_BACK = "no new claims to deallocate"  # said of every pod that finds no node
+
+
+@dataclass(frozen=True, slots=True)
+class _Extended:
+    """The claim that the pod's extended resources need on a node."""
+
+    claim: Obj
+    mappings: list[Obj]
 
 
 @dataclass(slots=True)
@@ -61,12 +70,24 @@ class _State:
     where: list[tuple[NodeTerm, ...]]  # of those with devices, as far as it matters
     found: dict[str, list[Obj]] = field(default_factory=dict)  # by node: allocations of the new ones
     unsure: set[str] = field(default_factory=set)  # uids of claims that may have been written or not
+    extended: dict[str, _Extended] = field(default_factory=dict)  # by node
+    making: bool = False  # the claim for extended resources may have been made
+
+    def allocations(self, node_name: str) -> list[tuple[Obj, Obj]]:
+        """What the new claims, and that for extended resources, get on the node."""
+        more = self.extended.get(node_name)
+        claims = self.new if more is None else [*self.new, more.claim]
+        return list(zip(claims, self.found.get(node_name, ()), strict=True))
 
 
 class DynamicResources(
     PreEnqueuePlugin, PreFilterPlugin, FilterPlugin, PostFilterPlugin, ReservePlugin, PreBindPlugin
 ):
     name = "DynamicResources"
+
+    def __init__(self, handle: Handle, args: Mapping[str, Any]) -> None:
+        super().__init__(handle, args)
+        self._writer = ClaimWriter(handle)
 
     def pre_enqueue(self, pod: PodInfo) -> Status | None:
         try:
@@ -78,8 +99,12 @@ class DynamicResources(
     def pre_filter(self, state: CycleState, pod: PodInfo) -> Status | frozenset[str] | None:
         try:
             claims = self._claims(pod)
-            if not claims:
+            backed = self._backed(pod)
+            if not claims and not backed:
                 return SKIP
+            if backed and (left := self._left_over(pod)) is not None:
+                self.handle.devices.later(self._writer.drop(left, pod.pod))
+                return unschedulable("a claim for its extended resources is being replaced")
             new = [claim for claim in claims if allocation_of(claim) is None]
             for claim in new:
                 if self.handle.devices.is_pending(meta.uid_of(claim)):
@@ -98,12 +123,16 @@ class DynamicResources(
         for terms in mine.where:
             if not any(term.matches(node.labels, node.name) for term in terms):
                 return unschedulable(ELSEWHERE)
-        if not mine.new:
+        claims, more = mine.new, self._needed_here(pod, node)
+        if more is not None:
+            mine.extended[node.name] = more
+            claims = [*claims, more.claim]
+        if not claims:
             return None
         devices = self.handle.devices
         try:
             found = allocate(
-                node, mine.new, devices.device_class, devices.inventory(), devices.usage, _new_share
+                node, claims, devices.device_class, devices.inventory(), devices.usage, _new_share
             )
         except NodeError as failure:
             return unschedulable(str(failure))
@@ -123,16 +152,15 @@ class DynamicResources(
             users = reserved_for(claim)
             held = (allocation_of(claim) or {}).get("nodeSelector") is not None
             if held and (not users or (len(users) == 1 and is_reserved_for(claim, pod.uid))):
-                self.handle.devices.later(self._release(claim, pod.uid, deallocate=True))
+                self.handle.devices.later(self._writer.release(claim, pod.uid, deallocate=True))
                 return None, unschedulable("deallocation of ResourceClaim completed")
         return None, unschedulable(NOTHING_TO_GIVE_BACK if mine is None else "still not schedulable")
 
     def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         mine: _State | None = state.get(self.name)
-        if mine is None or not mine.new:
-            return None
-        for claim, allocation in zip(mine.new, mine.found[node_name], strict=True):
-            self.handle.devices.pend(claim, allocation)
+        if mine is not None:
+            for claim, allocation in mine.allocations(node_name):
+                self.handle.devices.pend(claim, allocation)
         return None
 
     def unreserve(self, state: CycleState, pod: PodInfo, node_name: str) -> None:
@@ -143,30 +171,36 @@ class DynamicResources(
         if node_name in mine.found:
             for claim in mine.new:
                 if meta.uid_of(claim) in mine.unsure:
-                    devices.later(self._find_out(claim, pod.uid))
+                    devices.later(self._writer.find_out(claim, pod.uid))
                 else:
                     devices.settle(meta.uid_of(claim))
+        if (more := mine.extended.get(node_name)) is not None:
+            if mine.making:
+                devices.later(self._writer.drop(more.claim, pod.pod))
+            else:
+                devices.settle(meta.uid_of(more.claim))
         for claim in mine.claims:
             current = devices.claim(meta.namespace_of(claim), meta.name_of(claim))
             if current is not None and is_reserved_for(current, pod.uid):
-                devices.later(self._release(current, pod.uid, deallocate=False))
+                devices.later(self._writer.release(current, pod.uid, deallocate=False))
 
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         mine: _State | None = state.get(self.name)
         if mine is None:
             return None
         now = meta.rfc3339(self.handle.clock.wall())
-        found = mine.found[node_name] if mine.new else []
         allocations = {
             meta.uid_of(claim): {**allocation, "allocationTimestamp": now}
-            for claim, allocation in zip(mine.new, found, strict=True)
+            for claim, allocation in mine.allocations(node_name)
         }
         try:
             for claim in mine.claims:
                 uid = meta.uid_of(claim)
-                written = await self._bind(claim, allocations.get(uid), pod.pod, mine.unsure)
+                written = await self._writer.reserve(claim, allocations.get(uid), pod.pod, mine.unsure)
                 mine.unsure.discard(uid)
                 self.handle.devices.settle(uid, written)
+            if (more := mine.extended.get(node_name)) is not None:
+                await self._make(mine, more, allocations[meta.uid_of(more.claim)], pod)
         except (StatusError, ConnectionFailed, ClaimError) as failure:
             return error(str(failure))
         return None
@@ -188,74 +222,39 @@ class DynamicResources(
             return []
         return claims_of(pod.pod, self.handle.devices.claim)
 
+    def _backed(self, pod: PodInfo) -> list[str]:
+        """Of the resources that it asks for, those that a class backs."""
+        scalars = pod.requests.scalars
+        if not scalars:
+            return []
+        by = self.handle.devices.backing
+        return [name for name, amount in scalars.items() if amount and name in by]
+
+    def _left_over(self, pod: PodInfo) -> Obj | None:
+        """Its claim for extended resources, from a try that failed."""
+        found = self.handle.devices.claim(pod.namespace, extended.claim_name(pod.pod))
+        return found if found is not None and extended.is_for(found, pod.pod) else None
+
+    def _needed_here(self, pod: PodInfo, node: NodeInfo) -> _Extended | None:
+        missing = [name for name in self._backed(pod) if not node.allocatable.scalars.get(name)]
+        if not missing:
+            return None
+        found = extended.asked(pod.pod, missing, self.handle.devices.backing)
+        return _Extended(extended.claim_for(pod.pod, found.requests), found.mappings)
+
+    async def _make(self, mine: _State, more: _Extended, allocation: Obj, pod: PodInfo) -> None:
+        mine.making = True
+        made = await self._writer.make(more.claim, pod.pod, more.mappings)
+        written = await self._writer.reserve(made, allocation, pod.pod, mine.unsure)
+        self.handle.devices.settle(meta.uid_of(made), written)
+        self.handle.devices.settle(meta.uid_of(more.claim))
+
     def _without_class(self, claim: Obj) -> Status | None:
         for request in requests_of(claim):
             for each in request:
                 if self.handle.devices.device_class(each.class_name) is None:
                     return unresolvable(f"request {each.name}: device class {each.class_name} does not exist")
         return None
-
-    async def _bind(self, claim: Obj, allocation: Obj | None, pod: Obj, unsure: set[str]) -> Obj:
-        """The claim as it is when the pod may use it. Raises ClaimError."""
-        client, uid = self.handle.client, meta.uid_of(claim)
-        for number in range(MAX_TRIES):
-            if number:
-                claim = await self._latest(claim)
-            wanted = reserved(claim, allocation, pod)
-            if wanted is None:
-                return claim
-            try:
-                if allocation is not None and FINALIZER not in meta.finalizers(wanted):
-                    finalizers = [*meta.finalizers(wanted), FINALIZER]
-                    metadata = {**wanted["metadata"], "finalizers": finalizers}
-                    claim = await client.update(RESOURCE_CLAIMS, {**claim, "metadata": metadata})
-                    wanted = {**claim, "status": wanted["status"]}
-                unsure.add(uid)
-                return await client.update(RESOURCE_CLAIMS, wanted, "status")
-            except ConnectionFailed:
-                await self.handle.clock.sleep(TRY_AGAIN_S)
-            except StatusError as failure:
-                if not is_conflict(failure):
-                    raise
-        raise ClaimError(f"claim {meta.key_of(claim)} could not be written in {MAX_TRIES} tries")
-
-    async def _latest(self, claim: Obj) -> Obj:
-        latest = await self.handle.client.get(RESOURCE_CLAIMS, meta.name_of(claim), meta.namespace_of(claim))
-        if meta.uid_of(latest) != meta.uid_of(claim):
-            raise ClaimError(f"claim {meta.key_of(claim)} got deleted in the meantime")
-        return latest
-
-    async def _find_out(self, claim: Obj, pod_uid: str) -> None:
-        """Whether an allocation was written after all; the pod is tried again then."""
-        while True:
-            try:
-                written: Obj | None = await self._latest(claim)
-                break
-            except ClaimError:
-                written = None
-                break
-            except StatusError as failure:
-                if is_not_found(failure):
-                    written = None
-                    break
-            except ConnectionFailed:
-                pass
-            await self.handle.clock.sleep(TRY_AGAIN_S)
-        self.handle.devices.settle(meta.uid_of(claim), written)
-        self.handle.activate([pod_uid])
-
-    async def _release(self, claim: Obj, pod_uid: str, deallocate: bool) -> None:
-        """Someone else's change comes first: then there is another event, and another try."""
-        changed = released(claim, pod_uid, deallocate)
-        if changed is None:
-            return
-        try:
-            written = await self.handle.client.update(RESOURCE_CLAIMS, changed, "status")
-        except StatusError as failure:
-            if not (is_conflict(failure) or is_not_found(failure)):
-                raise
-            return
-        self.handle.devices.settle(meta.uid_of(claim), written)
 
 
 def _new_share() -> str:

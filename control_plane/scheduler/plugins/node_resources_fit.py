@@ -52,6 +52,8 @@ class NodeResourcesFit(FilterPlugin, ScorePlugin):
             hopeless |= asked.ephemeral_storage > has.ephemeral_storage
         for name, amount in asked.scalars.items():
             capacity = has.scalars.get(name, 0)
+            if not capacity and name in self.handle.devices.backing:
+                continue  # DynamicResources looks for devices that stand for it
             if 0 < amount > capacity - used.scalars.get(name, 0) and not self._is_ignored(name):
                 reasons.append(f"Insufficient {name}")
                 hopeless |= amount > capacity
@@ -69,11 +71,19 @@ class NodeResourcesFit(FilterPlugin, ScorePlugin):
     def sign_score(self, pod: PodInfo) -> Hashable:
         return (pod.non_zero_cpu, pod.non_zero_memory, _signature(pod.requests))
 
+    def stamp(self, pod: PodInfo) -> Hashable:
+        """Which of its resources devices stand for."""
+        scalars = pod.requests.scalars
+        if not scalars:
+            return None
+        return tuple([name for name in scalars if name in self.handle.devices.backing])
+
     def interests(self) -> Sequence[Interest]:
         freed = Action.DELETE | Action.UPDATE_POD_SCALE_DOWN
         return (
             Interest(ClusterEvent(Kind.ASSIGNED_POD, freed), _freed),
             Interest(ClusterEvent(Kind.NODE, Action.ADD | Action.UPDATE_NODE_ALLOCATABLE), _fits),
+            Interest(ClusterEvent(Kind.DEVICE_CLASS, Action.ADD | Action.UPDATE_OTHER)),
         )
 
     def _is_ignored(self, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from control_plane.api import meta
@@ -187,7 +188,7 @@ class World:
     """Also the handle of its plugins."""
 
     client: Any = None
-    devices: Any = None
+    devices: Any = SimpleNamespace(backing={})  # nobody has any
 
     def __init__(
         self,

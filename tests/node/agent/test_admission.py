@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.agent import admission
+from node.agent import admission, dynamic_resources
 from node.agent.errors import Rejected
 from tests.node.agent.conftest import make_pod
 
@@ -101,3 +101,21 @@ def test_no_execute_taints(toleration: Obj | None, admitted: bool) -> None:
     else:
         with pytest.raises(Rejected):
             admission.admit(pod, tainted, [])
+
+
+GPU = {"resources": {"requests": {"example.com/gpu": "1"}}}
+
+
+def test_a_resource_that_devices_stand_for_needs_no_capacity() -> None:
+    pod = make_pod(containers=[{"name": "main", **GPU}])
+    with pytest.raises(Rejected, match=r"example\.com/gpu"):
+        admission.admit(pod, node(), [])
+    mapping = {
+        "containerName": "main",
+        "resourceName": "example.com/gpu",
+        "requestName": "container-0-request-0",
+    }
+    names = {"resourceClaimName": "web-extended-resources-x", "requestMappings": [mapping]}
+    pod["status"] = {**pod.get("status", {}), "extendedResourceClaimStatus": names}
+    admission.admit(pod, node(), [])
+    assert "web-extended-resources-x" in dynamic_resources.unprepared(pod)
