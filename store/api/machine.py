@@ -313,7 +313,7 @@ def _split(chunks: Iterable[bytes], head: _Head) -> Iterator[bytes]:
                 head.downgrade = body.decode()
             else:
                 raise snapshot.Damaged(f"the snapshot has a chunk of unknown kind {kind!r}")
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise snapshot.Damaged(f"a chunk of the snapshot cannot be read: {error}") from error
 
 

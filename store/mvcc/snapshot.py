@@ -13,6 +13,7 @@ The end carries the number of records, so that a snapshot that lost its tail is 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -154,7 +155,10 @@ def loading(chunks: Iterable[bytes], leases: Leases) -> Generator[None, None, Mv
     count = 0
     chunk = _next(iterator)
     while isinstance(chunk, Base):
-        store.index.load(chunk.records)
+        try:
+            store.index.load(chunk.records)
+        except AssertionError as error:
+            raise Damaged("the snapshot holds a key twice that has one record") from error
         store.size_bytes += sum(map(record_size_bytes, chunk.records))
         count += len(chunk.records)
         yield
@@ -197,13 +201,21 @@ def _replay(store: MvccStore, records: Iterable[Record]) -> None:
     for record in records:
         if not 0 < record.mod_revision <= store.revision:
             raise Damaged(f"the snapshot has a change at revision {record.mod_revision}, beyond its own")
-        store.log.append(record)
+        try:
+            store.log.append(record)
+        except struct.error as error:
+            raise Damaged(
+                f"the snapshot's change at revision {record.mod_revision} has impossible numbers"
+            ) from error
         if record.version == 0 and record.key not in store.index:
             # what it deleted is compacted and gone; only a watch from the compact revision still wants it
             if record.mod_revision > store.compact_revision:
                 raise Damaged(f"the snapshot deletes a key at revision {record.mod_revision} that never was")
             continue
-        store.index.insert(record)
+        try:
+            store.index.insert(record)
+        except (AssertionError, ValueError) as error:
+            raise Damaged(f"the snapshot contradicts itself at revision {record.mod_revision}") from error
         store.size_bytes += record_size_bytes(record)
 
 

@@ -214,7 +214,10 @@ def _read_header(path: Path, reader: Reader) -> tuple[SnapshotMeta, int]:
     packed = _exactly(path, reader, _HEADER.size, length)
     if zlib.crc32(packed) != crc:
         raise Corrupted(path, _HEADER.size, "the head does not match its checksum")
-    return SnapshotMeta.unpack(packed), _HEADER.size + length
+    try:
+        return SnapshotMeta.unpack(packed), _HEADER.size + length
+    except (ValueError, TypeError, msgpack.UnpackException) as error:  # an empty head's checksum is 0
+        raise Corrupted(path, _HEADER.size, "the head cannot be read") from error
 
 
 def _exactly(path: Path, reader: Reader, offset: int, size: int) -> bytes:
