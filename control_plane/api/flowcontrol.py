@@ -5,12 +5,14 @@ Mandatory ones are kept as they are here; suggested ones are kept so unless thei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 GROUP = "flowcontrol.apiserver.k8s.io"
 AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"
 EXEMPT, CATCH_ALL = "exempt", "catch-all"
+MAX_ENTROPY_BITS = 60  # of a flow's hash, so that the last card is still as good as random
 LEVELS, SCHEMAS = "prioritylevelconfigurations", "flowschemas"
 
 _API_VERSION = f"{GROUP}/v1"
@@ -138,3 +140,13 @@ def _everyone() -> list[Object]:
 
 def _system_accounts() -> list[Object]:
     return [{"kind": "ServiceAccount", "serviceAccount": {"namespace": "kube-system", "name": "*"}}]
+
+
+def entropy_bits(deck_size: int, hand_size: int) -> int:
+    """How many bits of hash it takes to deal a hand of queues."""
+    bits = 0.0
+    for dealt in range(hand_size):
+        bits += math.log2(deck_size - dealt)
+        if bits > MAX_ENTROPY_BITS:  # a hand of millions need not be counted to its end
+            break
+    return math.ceil(bits)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.flowcontrol import EXEMPT, GROUP, mandatory_levels, mandatory_schemas
+from control_plane.api.flowcontrol import (
+    EXEMPT,
+    GROUP,
+    MAX_ENTROPY_BITS,
+    entropy_bits,
+    mandatory_levels,
+    mandatory_schemas,
+)
 from control_plane.api.validation.registry import Errors, Object, on_create, one_of, problems, spec_of
 
 MAX_PRECEDENCE = 10_000
 MAX_QUEUES = 10_000_000
-MAX_ENTROPY_BITS = 60
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
 _KINDS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
 
@@ -123,18 +128,9 @@ def _queuing(queuing: Object, path: str) -> Errors:
         yield errors.invalid_value(f"{path}.queues", queues, f"must not be greater than {MAX_QUEUES}")
     if hand > queues > 0:
         yield errors.invalid_value(f"{path}.handSize", hand, f"should not be greater than queues ({queues})")
-    elif 0 < hand <= queues and _entropy_bits(queues, hand) > MAX_ENTROPY_BITS:
+    elif 0 < hand <= queues and entropy_bits(queues, hand) > MAX_ENTROPY_BITS:
         why = f"required entropy bits of deckSize {queues} and handSize {hand} should not be greater than 60"
         yield errors.invalid_value(f"{path}.handSize", hand, why)
-
-
-def _entropy_bits(deck_size: int, hand_size: int) -> int:
-    bits = 0.0
-    for dealt in range(hand_size):
-        bits += math.log2(deck_size - dealt)
-        if bits > MAX_ENTROPY_BITS:  # a hand of millions need not be counted to its end
-            break
-    return math.ceil(bits)
 
 
 def _rule(rule: Object, path: str) -> Errors:

@@ -14,11 +14,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from control_plane.api.flowcontrol import MAX_ENTROPY_BITS, entropy_bits
 from control_plane.apiserver.flowcontrol.allocation import Wish, allocate
 from control_plane.apiserver.flowcontrol.demand import DemandStats
 from control_plane.apiserver.flowcontrol.queueset import NO_QUEUES, UNLIMITED, QueueSet, Ticket
 from control_plane.apiserver.flowcontrol.retry_after import RetryAfter
-from control_plane.apiserver.flowcontrol.shuffle import MAX_ENTROPY_BITS, entropy_bits
 
 MAX_SEATS_SHARE = 0.15  # of a level's nominal seats for one request, where requests queue
 DEFAULT_HAND_SIZE = 8

@@ -1,20 +1,12 @@
 """Shuffle sharding: a flow is dealt a hand of queues, and two flows rarely hold the same hand.
 
-The hash of the flow is read as a number in mixed radix, one digit for each card without replacement. The hash has
-64 bits, of which a deal may use MAX_ENTROPY_BITS, so that the last card is still as good as random.
+The hash of the flow is read as a number in mixed radix, one digit for each card without replacement. A deal may use
+`MAX_ENTROPY_BITS` of its 64 bits; validation sees to that.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-
-MAX_ENTROPY_BITS = 60
-
-
-def entropy_bits(deck_size: int, hand_size: int) -> int:
-    """How many bits of hash a deal uses up."""
-    return math.ceil(sum(math.log2(deck_size - dealt) for dealt in range(hand_size)))
 
 
 def deal(hash_value: int, deck_size: int, hand_size: int) -> tuple[int, ...]:

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from control_plane.api.flowcontrol import MAX_ENTROPY_BITS, entropy_bits
 from control_plane.apiserver.flowcontrol.queueset import NO_QUEUES, UNLIMITED, QueueSet, State, Ticket
-from control_plane.apiserver.flowcontrol.shuffle import MAX_ENTROPY_BITS, deal, entropy_bits, flow_hash
+from control_plane.apiserver.flowcontrol.shuffle import deal, flow_hash
 from control_plane.apiserver.flowcontrol.tallies import Tally
 
 
