@@ -270,10 +270,12 @@ class World:
         statuses = {each.name: plugin.filter(state, info, each) for each in self.cache.all()}
         return {name: status.message if status else "" for name, status in statuses.items()}
 
-    def scores(self, name: str, obj: Obj, args: Mapping[str, Any] | None = None) -> dict[str, int] | None:
-        """Normalized scores by node; None when the plugin skips the pod."""
+    def scores(
+        self, name: str, obj: Obj, args: Mapping[str, Any] | None = None, failed: Sequence[str] = ()
+    ) -> dict[str, int] | None:
+        """Normalized scores by node that did not fail the filters; None when the plugin skips the pod."""
         plugin, info = self.plugin(name, args), pod_info(obj)
-        nodes = list(self.cache.all())
+        nodes = [each for each in self.cache.all() if each.name not in failed]
         state: dict[str, Any] = {}
         if plugin.pre_score(state, info, nodes) is not None:
             return None
