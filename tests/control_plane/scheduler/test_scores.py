@@ -158,16 +158,92 @@ def test_taint_score(tolerations: list[Obj], expected: dict[str, int]) -> None:
     assert World(nodes).scores("TaintToleration", pod(tolerations=tolerations)) == expected
 
 
-def prefers_nodes(*weighted: tuple[int, Obj]) -> Obj:
-    terms = [{"weight": weight, "preference": {"matchExpressions": [term]}} for weight, term in weighted]
-    return {"nodeAffinity": {PREFERRED: terms}}
+def test_node_affinity_without_preferences_does_not_score() -> None:
+    assert World([node("a")]).scores("NodeAffinity", pod()) is None
 
 
-def test_node_affinity_score() -> None:
-    nodes = [node("a", labels={"x": "1"}), node("b", labels={"x": "1", "y": "1"}), node("c")]
-    affinity = prefers_nodes((2, expression("x", "In", "1")), (6, expression("y", "Exists")))
-    assert World(nodes).scores("NodeAffinity", pod(affinity=affinity)) == {"a": 25, "b": 100, "c": 0}
-    assert World(nodes).scores("NodeAffinity", pod()) is None
+BAR_OF_FOO, VALUE_OF_KEY = expression("foo", "In", "bar"), expression("key", "In", "value")
+LABELS = {
+    "1": {"foo": "bar"},
+    "2": {"key": "value"},
+    "3": {"az": "az1"},
+    "4": {"abc": "az11", "def": "az22"},
+    "5": {"foo": "bar", "key": "value", "az": "az1"},
+}
+
+
+def all_of(weight: int, *expressions: Obj) -> Obj:
+    return {"weight": weight, "preference": {"matchExpressions": list(expressions)}}
+
+
+TWICE = [all_of(2, BAR_OF_FOO)]
+THRICE = [*TWICE, all_of(4, VALUE_OF_KEY), all_of(5, BAR_OF_FOO, VALUE_OF_KEY, expression("az", "In", "az1"))]
+
+
+@pytest.mark.parametrize(
+    ("preferred", "added", "expected"),
+    [
+        pytest.param(TWICE, [], {"4": 0, "2": 0, "3": 0}, id="nobody"),
+        pytest.param(TWICE, [], {"1": 100, "2": 0, "3": 0}, id="one"),
+        pytest.param(THRICE, [], {"1": 18, "5": 100, "2": 36}, id="everybody a little"),
+        pytest.param([], TWICE, {"1": 100, "2": 0}, id="the profile's"),
+        pytest.param(TWICE, [all_of(3, VALUE_OF_KEY)], {"1": 40, "2": 60, "5": 100}, id="the profile's too"),
+    ],
+)
+def test_preferred_nodes(preferred: list[Obj], added: list[Obj], expected: dict[str, int]) -> None:
+    args = {"addedAffinity": {PREFERRED: added}} if added else {}
+    obj = pod(affinity={"nodeAffinity": {PREFERRED: preferred}})
+    world = World([node(name, labels=LABELS[name]) for name in expected])
+    assert world.scores("NodeAffinity", obj, args) == expected
+
+
+FOO, BAR = "intel.com/foo", "intel.com/bar"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "used", "expected"),
+    [
+        pytest.param({}, {}, {"1": 0, "2": 0}, id="nothing"),
+        pytest.param({FOO: "2"}, {}, {"1": 2, "2": 5}, id="less"),
+        pytest.param({FOO: "2"}, {FOO: "2"}, {"1": 2, "2": 10}, id="with a pod there"),
+        pytest.param({FOO: "4"}, {}, {"1": 5, "2": 10}, id="more"),
+    ],
+)
+def test_packing_one_resource(wanted: dict[str, str], used: dict[str, str], expected: dict[str, int]) -> None:
+    args = packing([{"name": FOO, "weight": 1}])
+    nodes = [node("1", **{FOO: "8"}), node("2", **{FOO: "4"})]
+    world = World(nodes, [pod(on="2", requests=used)])
+    assert world.scores("NodeResourcesFit", pod(requests=wanted), args) == expected
+
+
+def packing(resources: list[Obj]) -> Obj:
+    shape = [{"utilization": 0, "score": 0}, {"utilization": 100, "score": 1}]
+    ratio = {"requestedToCapacityRatio": {"shape": shape}}
+    return {"scoringStrategy": {"type": "RequestedToCapacityRatio", "resources": resources, **ratio}}
+
+
+def test_packing_two_resources() -> None:
+    """(2 * 3 + 5 * 5) / 8 and (5 * 3 + 2 * 5) / 8, rounded."""
+    args = packing([{"name": FOO, "weight": 3}, {"name": BAR, "weight": 5}])
+    world = World([node("1", **{FOO: "8", BAR: "4"}), node("2", **{FOO: "4", BAR: "8"})])
+    assert world.scores("NodeResourcesFit", pod(requests={FOO: "2", BAR: "2"}), args) == {"1": 4, "2": 3}
+
+
+@pytest.mark.parametrize(
+    ("images", "nodes", "expected"),
+    [
+        pytest.param(["40", "250"], "12", [0, 5], id="the larger image"),
+        pytest.param(["40", "300"], "12", [7, 0], id="both images"),
+        pytest.param(["10", "4000"], "12", [100, 0], id="more than the ceiling"),
+        pytest.param(["10", "4000"], "123", [66, 0, 0], id="a node without images"),
+    ],
+)
+def test_images_in_megabytes(images: list[str], nodes: str, expected: list[int]) -> None:
+    held = {"1": [40, 300, 4000], "2": [250, 10], "3": []}
+    built = [node(name, images={f"{size}:latest": size * MB for size in held[name]}) for name in nodes]
+    scores = World(built).scores("ImageLocality", pod(images=images))
+    assert scores is not None
+    assert list(scores.values()) == expected
 
 
 @pytest.mark.parametrize(
