@@ -12,6 +12,7 @@ import pytest
 
 from certs.ca import CertificateAuthority
 from certs.tls import client_context
+from store.raft import transport
 from store.raft.codec import encode
 from store.raft.interface import Role
 from store.raft.transport import PROTOCOL_VERSION
@@ -110,6 +111,24 @@ async def test_garbage_ends_the_connection_and_nothing_else(
         await greet(lonely, None, garbage)
     ca, cert, key = write_identity(tmp_path / "other", lonely.authority, "b")
     await greet(lonely, client_context(ca, cert, key), garbage + b"\xff" * 8)
+    await lonely.start("b")
+    await lonely.nodes["a"].propose(b"x")
+
+
+async def test_those_who_say_nothing_are_bounded(
+    lonely: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the bound a new one is closed at once, and the members still get in."""
+    monkeypatch.setattr(transport, "MAX_STRANGERS", 2)
+    ca, cert, key = write_identity(tmp_path / "other", lonely.authority, "b")
+    context = client_context(ca, cert, key)
+    silent = [await asyncio.open_connection(*address(lonely, "a"), ssl=context) for _ in range(2)]
+    for reader, _ in silent:
+        assert await reader.read(1)  # it greets
+    with pytest.raises(Refused):
+        await greet(lonely, context, b"")
+    for _, writer in silent:
+        writer.close()
     await lonely.start("b")
     await lonely.nodes["a"].propose(b"x")
 
