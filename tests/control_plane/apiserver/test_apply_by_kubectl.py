@@ -95,6 +95,37 @@ def test_other_writers_are_tracked_once_the_object_was_applied(client: Client) -
     assert 'conflict with "writer" using v1: .data.a' in refused.body["message"]
 
 
+def test_the_scale_is_applied(api: Harness, namespace: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/replicasets"
+    labels = {"app": "x"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    api.create(path, {"metadata": {"name": "r"}, "spec": spec}, headers={"User-Agent": "maker/v1"})
+
+    def scale(count: int, query: str) -> Answer:
+        config = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": "r"},
+            "spec": {"replicas": count},
+        }
+        return api.request("PATCH", f"{path}/r/scale?{query}", json.dumps(config).encode(), APPLY)
+
+    refused = scale(3, "fieldManager=ann")
+    assert refused.status == 409
+    assert refused.body["message"].endswith('conflict with "maker" using autoscaling/v1: .spec.replicas')
+    assert scale(3, "fieldManager=ann&force=true").body["spec"]["replicas"] == 3
+    found = api.get(f"{path}/r")
+    assert found["spec"]["replicas"] == 3
+    entries = {entry["manager"]: entry for entry in found["metadata"]["managedFields"]}
+    assert entries["ann"]["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+    assert (entries["ann"]["subresource"], entries["ann"]["apiVersion"]) == ("scale", "apps/v1")
+    assert "f:replicas" not in entries["maker"]["fieldsV1"]["f:spec"]
+    assert scale(4, "fieldManager=ann").body["spec"]["replicas"] == 4
+    assert 'conflict with "ann" with subresource "scale"' in scale(5, "fieldManager=bob").body["message"]
+    assert scale(4, "").status == 422
+
+
 def test_dry_run_writes_nothing(client: Client) -> None:
     client.apply("ann", config_map(a="1"))
     assert client.apply("ann", config_map(a="2"), "&dryRun=All").body["data"] == {"a": "2"}

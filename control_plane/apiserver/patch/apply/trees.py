@@ -83,6 +83,17 @@ def cut(tree: Tree, gone: Tree) -> Tree | None:
     return _less(tree, gone, whole=True)
 
 
+def holds(tree: Tree, wanted: Tree) -> bool:
+    """Whether all of these fields are in the set."""
+    for key, below in wanted.items():
+        if key not in tree:
+            return False
+        there = tree[key]
+        if not holds(there, below) if below else there and SELF not in there:
+            return False
+    return True
+
+
 def _added(value: Any, node: Node | None) -> Tree:
     """What was not there at all: every field, and every field that holds others."""
     if is_atomic(node, value) or not value:
