@@ -1,14 +1,14 @@
 """taint-eviction: deletes pods from nodes with NoExecute taints that they do not tolerate, or no longer do.
 
 How long a taint is tolerated counts from when it was added, so that a restart of the loop gives nobody more
-time; a taint that goes, or a toleration that comes, calls the eviction off, since the pod is looked at again when
-it is due.
+time; where the taint does not say, from when this loop saw it first. A taint that goes, or a toleration that comes,
+calls the eviction off, since the pod is looked at again when it is due.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from control_plane.api import meta
 from control_plane.api.meta import Object
@@ -19,6 +19,8 @@ from control_plane.controllers.controller import Controller, named
 from control_plane.controllers.eviction import evict
 
 NO_EXECUTE = "NoExecute"
+
+Identity = tuple[str, str]
 
 
 def tolerates(toleration: Object, taint: Object) -> bool:
@@ -32,14 +34,24 @@ def tolerates(toleration: Object, taint: Object) -> bool:
     return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
-def evict_at(tolerations: Sequence[Object], taints: Iterable[Object], now: float) -> float | None:
-    """When who tolerates so much must go: now at the earliest, None for never."""
+def identity(taint: Object) -> Identity:
+    return taint["key"], taint.get("value", "")
+
+
+def evict_at(
+    tolerations: Sequence[Object],
+    taints: Iterable[Object],
+    now: float,
+    seen: Mapping[Identity, float] | None = None,
+) -> float | None:
+    """When who tolerates so much must go: now at the earliest, None for never. `seen`: since when each taint is
+    known, for those that do not say when they were added."""
     deadline = math.inf
     for taint in (each for each in taints if each.get("effect") == NO_EXECUTE):
         matching = [each for each in tolerations if tolerates(each, taint)]
         if not matching:
             return now
-        added = meta.parse_time(taint.get("timeAdded")) or now
+        added = meta.parse_time(taint.get("timeAdded")) or (seen or {}).get(identity(taint), now)
         deadline = min(deadline, added + _patience_s(matching))
     return None if deadline == math.inf else max(deadline, now)
 
@@ -62,8 +74,13 @@ class TaintEvictionController(Controller):
         self.nodes = self.informer(NODES)
         self.pods = self.informer(PODS)
         pods.index_by_node(self.pods)
+        self._seen: dict[str, dict[Identity, float]] = {}  # by node: bounded by the taints there are
         self.pods.add_handler(on_add=self.enqueue, on_update=self._pod_changed)
-        self.nodes.add_handler(on_add=self._node_seen, on_update=self._node_changed)
+        self.nodes.add_handler(
+            on_add=self._node_seen,
+            on_update=self._node_changed,
+            on_delete=lambda node: self._seen.pop(meta.name_of(node), None),
+        )
 
     async def reconcile(self, key: str) -> float | None:
         pod = named(self.pods, key)
@@ -71,8 +88,11 @@ class TaintEvictionController(Controller):
         if pod is None or node is None or meta.is_deleting(pod):
             return None
         now = self.context.now()
-        tolerations = meta.nested(pod, "spec", "tolerations", default=())
-        at = evict_at(tolerations, meta.nested(node, "spec", "taints", default=()), now)
+        tolerations, taints = (
+            meta.nested(each, "spec", key, default=())
+            for each, key in ((pod, "tolerations"), (node, "taints"))
+        )
+        at = evict_at(tolerations, taints, now, self._seen.get(meta.name_of(node)))
         if at is None:
             return None
         if at > now:
@@ -92,5 +112,9 @@ class TaintEvictionController(Controller):
             self._node_seen(new)
 
     def _node_seen(self, node: Object) -> None:
-        for pod in self.pods.by_index(pods.BY_NODE, meta.name_of(node)):
+        name, now = meta.name_of(node), self.context.now()
+        known = self._seen.get(name, {})
+        taints = meta.nested(node, "spec", "taints", default=())
+        self._seen[name] = {identity(each): known.get(identity(each), now) for each in taints}
+        for pod in self.pods.by_index(pods.BY_NODE, name):
             self.enqueue(pod)

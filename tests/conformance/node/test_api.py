@@ -204,6 +204,7 @@ def test_pod_with_an_unknown_runtime_class(client: Client, namespace: str) -> No
     assert refused.value.reason == "Forbidden"
     classes.create({"metadata": {"name": f"{namespace}-class"}, "handler": "e2e"})
     classes.delete(f"{namespace}-class")
+    assert not classes.exists(f"{namespace}-class")
     with pytest.raises(ApiError) as refused:
         pods.create(pod)
     assert refused.value.reason == "Forbidden"

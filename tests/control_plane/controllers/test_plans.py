@@ -258,6 +258,15 @@ def test_eviction_time(tolerations: list[Obj], expected: float | None) -> None:
     assert taint_eviction.evict_at(tolerations, [TAINT], NOW) == expected
 
 
+def test_eviction_time_of_a_taint_without_one() -> None:
+    """It counts from when the loop saw it first, however often it looks."""
+    taint = {key: value for key, value in TAINT.items() if key != "timeAdded"}
+    tolerations = [{"key": "k", "operator": "Exists", "tolerationSeconds": 30}]
+    seen = {taint_eviction.identity(taint): NOW - 20}
+    assert taint_eviction.evict_at(tolerations, [taint], NOW, seen) == NOW + 10
+    assert taint_eviction.evict_at(tolerations, [taint], NOW + 20, seen) == NOW + 20
+
+
 def test_pod_gc_picks() -> None:
     finished = [pod(f"f{age}", phase="Succeeded", created_s=age) for age in (10, 30, 20)]
     assert [each["metadata"]["name"] for each in pod_gc.excess_finished(finished, 2)] == ["f30"]
