@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import unquote
 
 import orjson
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, HttpVersion10, web
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_protocol import RequestHandler
 
@@ -61,9 +61,17 @@ class _Protocol(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         error = errors.bad_request(message or "malformed request") if status < 500 else _UNFORESEEN
-        failed = web.Response(status=error.code, body=orjson.dumps(error.status()), content_type=JSON)
-        failed.force_close()
-        return failed
+        return _last_answer(error)
+
+
+def _last_answer(error: errors.StatusError) -> web.Response:
+    """Of its connection, and it says so: what could not be parsed may have been of any version of HTTP."""
+    headers = {"Connection": "close"}
+    response = web.Response(
+        status=error.code, body=orjson.dumps(error.status()), content_type=JSON, headers=headers
+    )
+    response.force_close()
+    return response
 
 
 class _Server(web.Server):
@@ -116,6 +124,8 @@ class HTTPServer:
             raise
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.version < HttpVersion10:
+            return _last_answer(errors.bad_request("malformed HTTP version"))
         ours = Request(
             method=request.method,
             path=unquote(request.rel_url.raw_path),

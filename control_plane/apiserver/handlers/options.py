@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,9 @@ class ListOptions:
     allow_bookmarks: bool = False
     send_initial_events: bool | None = None
     include_object: str = "Metadata"
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
 
 
 def write_options(request: Request, kind: str) -> WriteOptions:
@@ -216,10 +220,13 @@ def _flag(request: Request, name: str) -> bool:
 
 
 def _integer(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise _bad_integer(name, text) from None
+    """What Go's ParseInt takes for 64 bits."""
+    if not _INTEGER.fullmatch(text):
+        raise _bad_integer(name, text)
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise errors.bad_request(f'{name}: strconv.ParseInt: parsing "{text}": value out of range')
+    return number
 
 
 def _bad_integer(name: str, text: str) -> StatusError:

@@ -65,10 +65,11 @@ async def watch(ctx: Context) -> Response:
     target = respond.target_of(ctx)
     options = list_options(ctx.request)
     check_list(options, watch=True)
+    version = parse_resource_version(options.resource_version)
     chosen = selection_of(ctx, options)
     encoder = Encoder(ctx, target, options)
     try:
-        start = await _start(ctx, options, chosen)
+        start = await _start(ctx, options, version, chosen)
     except StatusError as error:
         failure = encoder.error(error)
         return Response(200, content_type=encoder.content_type, stream=lambda write: write(failure))
@@ -76,10 +77,9 @@ async def watch(ctx: Context) -> Response:
     return Response(200, content_type=encoder.content_type, stream=session.run, warnings=ctx.warnings)
 
 
-async def _start(ctx: Context, options: ListOptions, chosen: Selection) -> Start:
+async def _start(ctx: Context, options: ListOptions, version: int, chosen: Selection) -> Start:
     """Raises StatusError; in a watch it becomes an ERROR event."""
     core, cache = ctx.core, ctx.cache
-    version = parse_resource_version(options.resource_version)
     wants_state = options.send_initial_events or (version == 0 and options.send_initial_events is None)
     if not options.resource_version:
         if not await core.freshness.caught_up():

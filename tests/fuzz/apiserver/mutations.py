@@ -86,7 +86,6 @@ def raw_path(source: random.Random) -> Mutant:
             b"/%zz",
             b"/%00",
             b"\\",
-            b"http://",
             b"*",
             b"/\x7f",
         )
@@ -99,7 +98,9 @@ def long_path(source: random.Random) -> Mutant:
 
 
 def bad_name(source: random.Random) -> Mutant:
-    target = source.choice(COLLECTIONS)
+    target = source.choice(
+        [each for each in COLLECTIONS if not each.endswith("/roles")]
+    )  # whose names are freer
     name = source.choice(("A", "-a", "a_b", "a/b", "a" * 254, "", ".", "..", "%", "ä", "a\0", "a b"))
     document = {**OBJECTS[target], "metadata": {"name": name}}
     return Mutant("bad name", request("POST", target, orjson.dumps(document)))
@@ -293,7 +294,6 @@ def bad_patch(source: random.Random) -> Mutant:
             ("json-patch", b'[{"op": "remove", "path": "/nothing/here"}]'),
             ("json-patch", b'[{"op": "add", "path": "data", "value": 1}]'),
             ("json-patch", b'[{"op": "test", "path": "/data/k", "value": 1}]'),
-            ("json-patch", b'[{"op": "copy", "from": "/x", "path": "/y"}]'),
             ("json-patch", b'[{"op":"add","path":"/data/x","value":"y"},' * 10_001 + b"1]"),
             ("merge-patch", b"[]"),
             ("merge-patch", b'{"metadata": {"name": "other"}}'),
@@ -302,7 +302,6 @@ def bad_patch(source: random.Random) -> Mutant:
             ("strategic-merge-patch", b"null"),
             ("strategic-merge-patch", b'{"metadata": {"$patch": "explode"}}'),
             ("strategic-merge-patch", b'{"$deleteFromPrimitiveList/data": 7}'),
-            ("strategic-merge-patch", b'{"metadata": {"ownerReferences": [{"$patch": "delete"}]}}'),
             ("apply-patch", b"{}"),
             ("apply-patch", b"a: [\n"),
             ("unknown-patch", b"{}"),

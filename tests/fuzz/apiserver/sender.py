@@ -12,6 +12,8 @@ import orjson
 from tests.fuzz.apiserver.requests import Mutant
 
 ANSWER_TIMEOUT_S = 20.0
+OWN_WORDS = frozenset(("bad framing", "raw path", "long header", "many headers", "bad upgrade"))
+"""What HTTP's own layer or the agent of a node answers, in its own words."""
 MAX_ANSWER_BYTES = 2**25
 
 
@@ -28,6 +30,7 @@ class Sender:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._before = ""  # what this connection carried last
 
     async def send(self, mutant: Mutant) -> str:
         """What is wrong with the answer, or nothing."""
@@ -51,7 +54,8 @@ class Sender:
             body = await _body(reader, head.lower())
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError) as error:
             self.close()
-            return f"the connection ended without an answer: {error!r}"
+            return f"the connection ended without an answer, after {self._before or 'nothing'!r}: {error!r}"
+        self._before = mutant.kind
         status = int(head.split(b" ", 2)[1])
         if status == 101:
             return await self._tunnel(reader, writer, mutant.frames)
@@ -64,7 +68,7 @@ class Sender:
         return _judge(mutant, status, body)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        there = self._address
+        there, self._before = self._address, ""
         self._open = await asyncio.open_connection(
             there.host, there.port, ssl=there.tls, server_hostname="127.0.0.1", limit=MAX_ANSWER_BYTES
         )
@@ -100,8 +104,8 @@ def _judge(mutant: Mutant, status: int, body: bytes) -> str:
         return f"{status}: {body[:300]!r}"
     if status < 400:
         return f"{status}: taken for sound" if mutant.must_fail else ""
-    if mutant.kind in ("bad framing", "raw path", "long header", "many headers"):
-        return ""  # HTTP's own layer answers in its own words
+    if mutant.kind in OWN_WORDS:
+        return ""
     try:
         document = orjson.loads(body)
         ok = document["kind"] == "Status" and document["code"] == status and document["message"]
