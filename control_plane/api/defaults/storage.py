@@ -49,3 +49,8 @@ def csi_driver(obj: Object) -> None:
     )
     if not obj["spec"].get("volumeLifecycleModes"):
         obj["spec"]["volumeLifecycleModes"] = ["Persistent"]
+
+
+@defaults("storage.k8s.io/v1", "CSINode")
+def csi_node(obj: Object) -> None:
+    fill(struct(obj, "spec"), {"drivers": []})  # required by the schema; Go writes null for none
