@@ -32,6 +32,7 @@ from store.raft.install import Installer
 from store.raft.interface import RaftError, RaftStatus, Role, StateMachine
 from store.raft.leadership import Leadership
 from store.raft.membership import Change, Membership
+from store.raft.outbox import Outbox
 from store.raft.prevote import Elections
 from store.raft.proposals import Proposals
 from store.raft.read_index import RETRY_HEARTBEATS, Reads
@@ -45,8 +46,6 @@ SWEEP_S = 0.05
 STALL_HEARTBEATS = 2
 """A turn that comes so many heartbeats late tells that this process did not run, not that the others did not."""
 SESSION_BITS = 63
-
-_EARLY = frozenset({"append_entries", "snapshot_chunk"})
 
 _log = logs.get("store.raft")
 
@@ -72,19 +71,18 @@ class Replica:
         self._config = config
         self._storage = storage
         self._machine = machine
-        self._transmit = send
+        self.outbox = Outbox(send)
         self._clock = clock
         self._wake = wake
         self._log = storage.log
         self._inbox: deque[Input] = deque()
-        self._outbox: list[tuple[int, Message]] = []
         self._connected: set[int] = set()
         self._elections = Elections(storage.member_id, config.election_timeout_s, rng)
         self.core = Core(
             storage.member_id,
             storage.log,
             storage.applied,
-            self._send,
+            self.outbox.send,
             lambda: self._elections.draw_timeout(clock()),
             clock,
             config.heartbeat_interval_s,
@@ -92,7 +90,7 @@ class Replica:
         )
         self._electorate = Electorate(storage.member_id, frozenset())
         self._candidacy = Candidacy(
-            self.core, self._elections, self._electorate, config.election_timeout_s, clock, self._send
+            self.core, self._elections, self._electorate, config.election_timeout_s, clock, self.outbox.send
         )
         self.requests = Requests(
             self.core,
@@ -100,15 +98,15 @@ class Replica:
             Proposals(rng.getrandbits(SESSION_BITS), config.limits),
             Reads(RETRY_HEARTBEATS * config.heartbeat_interval_s, rng.getrandbits(SESSION_BITS)),
             config.limits,
-            self._send,
+            self.outbox.send,
         )
         self._replication = Replication(
-            self.core, storage.snapshots, config.limits, self._send, self.requests.awaited
+            self.core, storage.snapshots, config.limits, self.outbox.send, self.requests.awaited
         )
         self.leadership = Leadership(self.core, self.requests, self._replication)
         self.compaction = Compaction(config, storage)
         self._applier = Applier(self.core, machine, self.requests.proposals, self._change_members, clock)
-        self.installer = Installer(self.core, machine, storage.snapshots, self._send)
+        self.installer = Installer(self.core, machine, storage.snapshots, self.outbox.send)
         self._turn_at = clock()
         self._sweep_at = 0.0
         self._adopt(self.membership)
@@ -181,14 +179,14 @@ class Replica:
         if self.core.is_leader:
             self._replicate(begun)
             if not self._log.promised:
-                self.sent_early = self._flush(_EARLY)
+                self.sent_early = self.outbox.flush_early()
 
     def heartbeat(self) -> None:
         """May be called while a sync runs, and nothing else: the followers hear their leader, and get what they
         lack. It promises nothing of this member's own that is not synced."""
         if self.core.is_leader and not self._log.promised:
             self._replicate(round_begun=True)
-            self._flush(_EARLY)
+            self.outbox.flush_early()
 
     @property
     def must_sync(self) -> bool:
@@ -211,7 +209,7 @@ class Replica:
 
     def release(self) -> bool:
         """Send what waited for the sync; says whether there was any."""
-        return self._flush(None)
+        return self.outbox.flush()
 
     @property
     def can_apply(self) -> bool:
@@ -352,19 +350,6 @@ class Replica:
         )
         if everyone:
             self.core.heartbeat_sent()
-
-    def _send(self, peer: int, message: Message) -> None:
-        self._outbox.append((peer, message))
-
-    def _flush(self, kinds: frozenset[str] | None) -> bool:
-        """Send what waits, of these kinds; says whether there was any."""
-        outbox, self._outbox = self._outbox, []
-        for peer, message in outbox:
-            if kinds is None or message["type"] in kinds:
-                self._transmit(peer, message)
-            else:
-                self._outbox.append((peer, message))
-        return len(self._outbox) < len(outbox)
 
     def _change_members(self, change: Change) -> None:
         """Raises MembershipError, on every member alike."""

@@ -121,6 +121,8 @@ def event(event: Event, prev_kv: bool) -> bytes:
 
 def watch_start(header: bytes, response: WatchResponse) -> bytes:
     """A watch's response without its events."""
+    if response.batch is not None:  # then it is nothing else
+        return header + number_field(2, response.watch_id)
     return (
         header
         + number_field(2, response.watch_id)

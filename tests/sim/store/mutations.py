@@ -309,7 +309,7 @@ def _no_fsync(right: Any) -> Any:
 def _ack_before_sync(right: Any) -> Any:
     def step(self: Replica) -> None:
         right(self)
-        self._flush(None)
+        self.outbox.flush()
 
     return step
 

@@ -194,7 +194,7 @@ def test_s2_nothing_is_promised_before_it_is_synced() -> None:
     checked = set()
 
     def watch(member: SimulatedMember) -> None:
-        transmit = member.replica._transmit
+        transmit = member.replica.outbox.transmit
 
         def send(peer: int, message: Message) -> bool:
             if message["type"] in promises:
@@ -205,7 +205,7 @@ def test_s2_nothing_is_promised_before_it_is_synced() -> None:
                 assert message["commit_index"] <= member.core.log.synced_index
             return transmit(peer, message)
 
-        member.replica._transmit = send
+        member.replica.outbox.transmit = send
 
     for member in cluster.members.values():
         watch(member)
