@@ -6,6 +6,7 @@ the server (JSON as it is, YAML and protobuf as JSON); what cannot be read is le
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,7 +95,10 @@ class Event:
         annotations = self.annotations if whole else {**self.annotations, "audit.k8s.io/truncated": "true"}
         if annotations:
             event["annotations"] = annotations
-        return orjson.dumps(event)
+        try:
+            return orjson.dumps(event)
+        except TypeError:  # a header that is no UTF-8: what it holds is shown escaped
+            return json.dumps(event, separators=(",", ":")).encode()
 
     def _bodies(self, level: Level) -> Object:
         found: Object = {}

@@ -12,6 +12,7 @@ from control_plane.apiserver.routes import RequestInfo
 MAX_LIST_SEATS = 100
 MAX_WRITE_SEATS = 10
 BYTES_PER_SEAT = 100_000
+MAX_LIMIT_DIGITS = 10
 CACHED_LIST_MAX_BYTES = 1_000_000  # lists from the cache are written out piece by piece
 WATCHES_PER_SEAT = 10.0
 EVENT_S = 0.005  # what WATCHES_PER_SEAT watches are kept busy for by one write
@@ -93,10 +94,7 @@ class Estimator:
             objects, average_bytes = self._sizes(info.group, info.resource)
             if not objects:
                 return ONE
-            limit = request.first("limit")
-            wanted = (
-                min(objects, int(limit)) if limit.isascii() and limit.isdigit() and limit != "0" else objects
-            )
+            wanted = min(objects, _limit(request) or objects)
             from_store = verb == "list" and _from_store(request)
             return list_work(objects, 1 if info.name else wanted, average_bytes, from_store, info, max_seats)
         return ONE
@@ -118,6 +116,12 @@ def list_work(
         size_bytes = min(size_bytes, CACHED_LIST_MAX_BYTES)
     seats = math.ceil(size_bytes / BYTES_PER_SEAT)
     return Work(max(1, min(seats, max_seats or MAX_LIST_SEATS, MAX_LIST_SEATS)))
+
+
+def _limit(request: Request) -> int:
+    """0: none, or nothing that would be accepted as one."""
+    given = request.first("limit")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < MAX_LIMIT_DIGITS else 0
 
 
 def _begins_with_state(request: Request) -> bool:

@@ -75,7 +75,7 @@ class Tracing:
             {
                 "http.method": request.method,
                 "http.target": request.raw_path + (f"?{request.raw_query}" if request.raw_query else ""),
-                "http.user_agent": request.headers.get("User-Agent", ""),
+                "http.user_agent": request.headers.get("User-Agent", "").encode("utf-8", "replace").decode(),
                 "audit-id": request.audit_id,
             }
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,22 @@ def test_the_client_may_name_the_request(audited: Harness) -> None:
     answer = audited.request("GET", "/api/v1/nodes", headers={"Audit-ID": "mine-1"})
     assert answer.headers["audit-id"] == "mine-1"
     assert complete(audited, "mine-1")
+
+
+def test_headers_that_are_no_text(audited: Harness) -> None:
+    """Bytes outside of UTF-8 are recorded escaped; they name no request."""
+    odd = b"\xff\xfe"
+    with closing(audited.connection()) as connection:
+        connection.putrequest("GET", CONFIG_MAPS + "?limit=" + "9" * 5000)
+        for name in ("User-Agent", "X-Forwarded-For", "Audit-ID"):
+            connection.putheader(name, odd)
+        connection.endheaders()
+        response = connection.getresponse()
+        assert response.read()
+        wanted = response.headers["Audit-ID"]
+    assert response.status in (200, 400)
+    assert len(wanted) == 36
+    assert complete(audited, wanted)[-1]["userAgent"] == "\udcff\udcfe"
 
 
 def test_pod_security_notes_violations(audited: Harness) -> None:
