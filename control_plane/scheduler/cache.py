@@ -30,6 +30,7 @@ from control_plane.client.types import Obj
 from control_plane.scheduler.counts import Counter, Counters
 from control_plane.scheduler.framework.node_info import NodeInfo
 from control_plane.scheduler.framework.pod_info import PodInfo
+from control_plane.scheduler.node_tree import NodeTree
 
 ASSUMED_POD_TTL_S = 300.0  # after binding: the watch says it long before, or the binding was not true
 
@@ -47,6 +48,7 @@ class Cache:
         self._pods: dict[str, PodInfo] = {}  # by uid
         self._assumed: dict[str, _Assumed] = {}
         self._recent: OrderedDict[str, None] = OrderedDict()  # node names, the last changed at the end
+        self._tree = NodeTree()
         self._ordered: list[NodeInfo] = []
         self._order_stale = False
         self.order = 0
@@ -61,7 +63,7 @@ class Cache:
     def all(self) -> Sequence[NodeInfo]:
         """Nodes that exist, zone by zone in turn, as kube-scheduler's node tree orders them."""
         if self._order_stale:
-            self._ordered = _interleaved([node for node in self._nodes.values() if node.node is not None])
+            self._ordered = self._tree.in_turn()
             self._order_stale = False
         return self._ordered
 
@@ -123,12 +125,12 @@ class Cache:
         """Added or changed."""
         name = obj["metadata"]["name"]
         node = self._nodes.get(name) or self._new(name)
-        known, zone, labels = node.node is not None, node.zone, node.labels
+        labels = node.labels
         self._count_images(node, -1)
         node.set_node(obj)
         self._count_images(node, 1)
         self._touched(node)
-        if not known or zone != node.zone:
+        if self._tree.put(node):
             self._reorder()
         if labels != node.labels:
             self._labels_changed()
@@ -139,6 +141,7 @@ class Cache:
             return
         self._count_images(node, -1)
         node.remove_node()
+        self._tree.remove(name)
         self._touched(node)
         self._reorder()
         self._labels_changed()
@@ -250,12 +253,3 @@ class Cache:
     def _labels_of(self, node_name: str) -> Mapping[str, str]:
         node = self._nodes.get(node_name)
         return node.labels if node is not None else {}
-
-
-def _interleaved(nodes: Sequence[NodeInfo]) -> list[NodeInfo]:
-    """One of each zone in turn, so that any stretch of the list spreads over the zones."""
-    zones: dict[str, list[NodeInfo]] = {}
-    for node in nodes:
-        zones.setdefault(node.zone, []).append(node)
-    rows = max((len(zone) for zone in zones.values()), default=0)
-    return [zone[row] for row in range(rows) for zone in zones.values() if row < len(zone)]

@@ -12,6 +12,8 @@ from control_plane.client.types import Obj
 HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
 REGION = "topology.kubernetes.io/region"
+FORMER_ZONE = "failure-domain.beta.kubernetes.io/zone"
+FORMER_REGION = "failure-domain.beta.kubernetes.io/region"
 
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from control_plane.api import meta
 from control_plane.client.types import Obj
-from control_plane.scheduler.framework.affinity import REGION, ZONE, Taint, taints
+from control_plane.scheduler.framework.affinity import Taint, taints
 from control_plane.scheduler.framework.pod_info import PodInfo, Port
 from control_plane.scheduler.framework.resources import PODS, Resources, parse_amounts
 
@@ -118,12 +118,6 @@ class NodeInfo:
         if not self.ports:
             return False
         return any(_conflicts(port, held) for port in wanted for held in self.ports)
-
-    @property
-    def zone(self) -> str:
-        """Region and zone as one word: nodes are tried zone by zone in turn."""
-        region, zone = self.labels.get(REGION, ""), self.labels.get(ZONE, "")
-        return f"{region}:\x00:{zone}" if region or zone else ""
 
     def _count(self, pod: PodInfo, sign: int) -> None:
         self.requested.add(pod.requests, sign)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from control_plane.api import meta
+from control_plane.scheduler.framework.affinity import FORMER_REGION, FORMER_ZONE, REGION, ZONE
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Interest, Kind
 from control_plane.scheduler.framework.interface import CycleState, FilterPlugin, PreFilterPlugin
 from control_plane.scheduler.framework.node_info import NodeInfo
@@ -15,10 +16,7 @@ from control_plane.scheduler.volumes import binding
 REASON = unresolvable("node(s) had no available volume zone")
 SEPARATOR = "__"  # a volume in several zones lists them so
 # a label's former name, and its name today
-LABELS = {
-    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
-}
+LABELS = {FORMER_ZONE: ZONE, FORMER_REGION: REGION}
 
 
 class VolumeZone(PreFilterPlugin, FilterPlugin):

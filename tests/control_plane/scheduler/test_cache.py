@@ -9,9 +9,11 @@ import pytest
 from control_plane.api.selectors import from_set
 from control_plane.client.types import Obj
 from control_plane.scheduler.cache import Cache
+from control_plane.scheduler.framework.affinity import FORMER_ZONE, REGION
 from control_plane.scheduler.framework.node_info import NodeInfo
 from control_plane.scheduler.framework.pod_info import pod_info
-from tests.control_plane.scheduler.build import ZONE, near, node, pod
+from control_plane.scheduler.node_tree import zone_key
+from tests.control_plane.scheduler.build import HOST, ZONE, near, node, pod
 from tests.control_plane.virtual_clock import VirtualClock
 
 APP = {"app": "x"}
@@ -105,6 +107,42 @@ def test_zones_take_turns(cache: Cache) -> None:
     for name, zone in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("c1", "c"), ("c2", "c")):
         cache.set_node(node(name, labels={ZONE: zone}))
     assert [each.name for each in cache.all()] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        pytest.param(
+            ["a1 a", "b1 b", "a2 a", "-a1"], "a2 b1", id="a zone keeps its place while it has nodes"
+        ),
+        pytest.param(["a1 a", "b1 b", "-a1", "a1 a"], "b1 a1", id="and comes last when it comes back"),
+        pytest.param(["a1 a", "b1 b", "b2 b", "a1 b"], "b1 b2 a1", id="who moves comes last"),
+        pytest.param(["a1 a", "b1 b", "a2 a", "a1 a"], "a1 b1 a2", id="who does not move stays"),
+    ],
+)
+def test_nodes_come_in_the_order_of_their_zones(steps: list[str], expected: str) -> None:
+    cache = Cache(VirtualClock())
+    for step in steps:
+        name, _, zone = step.partition(" ")
+        if zone:
+            cache.set_node(node(name, labels={ZONE: zone}))
+        else:
+            cache.remove_node(name[1:])
+    assert " ".join(each.name for each in cache.all()) == expected
+
+
+def test_pods_do_not_order_their_nodes() -> None:
+    cache = Cache(VirtualClock())
+    cache.add_pod(pod_info(pod(on="b")))
+    cache.set_node(node("a"))
+    cache.set_node(node("b"))
+    assert [each.name for each in cache.all()] == ["a", "b"]
+
+
+def test_former_zone_labels_come_first() -> None:
+    assert zone_key({FORMER_ZONE: "x", ZONE: "y"}) == ":\x00:x"
+    assert zone_key({ZONE: "y", REGION: "r"}) == "r:\x00:y"
+    assert zone_key({HOST: "n"}) == ""
 
 
 def test_changes_are_named_newest_first(cache: Cache) -> None:
