@@ -13,6 +13,7 @@ from typing import Any
 
 from control_plane.api.errors import StatusError
 from control_plane.apiserver.admission.priority_classes import system_priority_classes
+from control_plane.apiserver.authn import legacy_tokens
 from control_plane.apiserver.authz.bootstrap.reconcile import ensure_default_policy
 from control_plane.apiserver.core import Core
 from control_plane.apiserver.storage.objects import AlsoFailed
@@ -99,6 +100,13 @@ async def default_storage_class(core: Core) -> None:
         "allowVolumeExpansion": True,
     }
     await ensure_all(core, [standard])
+
+
+async def token_tracking(core: Core) -> None:
+    """Since when the use of tokens in Secrets is noted: who cleans up must know that."""
+    metadata = {"name": legacy_tokens.TRACKING, "namespace": "kube-system"}
+    data = {"since": legacy_tokens.day(core.clock())}
+    await ensure_all(core, [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}])
 
 
 def authentication_config(client_ca_pem: str, request_header: Mapping[str, str]) -> Hook:

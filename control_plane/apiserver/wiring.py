@@ -101,7 +101,7 @@ def build(config: Config) -> Server:
     objects = Objects(client, EventLeases(client, int(config.event_ttl_s)), stale=stale)
     reader = CacheReader(feed, objects, registry)
     try:
-        authentication = build_authenticator(config.authentication, reader)
+        authentication = build_authenticator(config.authentication, reader, writer=reader)
         authorization = _authorization(config, reader)
     except ValueError as error:  # UnknownMode, BadAuthorization
         raise FatalError(str(error)) from error
@@ -260,6 +260,7 @@ def _hooks(
         "rbac/bootstrap-roles": bootstrap.default_roles,
         "apiservice-registration-controller": aggregation.controller.register,
         "storage/default-storage-class": bootstrap.default_storage_class,
+        "start-legacy-token-tracking-controller": bootstrap.token_tracking,
         "start-cluster-authentication-info-controller": bootstrap.authentication_config(
             client_ca_pem, config.requestheader
         ),

@@ -42,6 +42,7 @@ class Options:
     signing_authority: CertificateAuthority | None = None
     signing_duration_s: float = 365 * 24 * 3600.0
     service_account_key: EllipticCurvePrivateKey | None = None
+    legacy_token_clean_up_period_s: float = 365 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "--service-account-private-key-file", default="", metavar="FILE", help="signs the tokens of Secrets"
     )
+    parser.add_argument(
+        "--legacy-service-account-token-clean-up-period",
+        type=parse_duration,
+        default="8760h",
+        metavar="DURATION",
+    )
     parser.add_argument("--node-monitor-period", type=parse_duration, default="1s", metavar="DURATION")
     parser.add_argument("--node-monitor-grace-period", type=parse_duration, default="40s", metavar="DURATION")
     for flag, default, text in (
@@ -148,6 +154,7 @@ def _options(args: argparse.Namespace) -> Options:
         autoscaler_sync_period_s=args.horizontal_pod_autoscaler_sync_period,
         signing_authority=_signing_authority(args),
         signing_duration_s=args.cluster_signing_duration,
+        legacy_token_clean_up_period_s=args.legacy_service_account_token_clean_up_period,
         service_account_key=load_private_key(Path(key_file)) if key_file else None,
     )
 

@@ -20,6 +20,7 @@ from control_plane.controllers.endpointslice import EndpointSliceController
 from control_plane.controllers.endpointslice_mirroring import EndpointSliceMirroringController
 from control_plane.controllers.garbage_collector import GarbageCollector
 from control_plane.controllers.job import JobController
+from control_plane.controllers.legacy_token_cleaner import LegacyTokenCleaner
 from control_plane.controllers.namespace import NamespaceController
 from control_plane.controllers.node_ipam import NodeIpamController
 from control_plane.controllers.node_lifecycle import NodeLifecycleController
@@ -93,6 +94,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     BootstrapSigner,
     TokenCleaner,
     ServiceAccountTokenController,
+    LegacyTokenCleaner,
 )
 
 

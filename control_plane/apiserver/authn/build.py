@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certs.serviceaccount import load_private_key, load_public_keys
-from control_plane.apiserver.admission.interface import Reader
+from control_plane.apiserver.admission.interface import Reader, Writer
 from control_plane.apiserver.authn.anonymous import AnonymousAuthenticator, AnonymousConfig
 from control_plane.apiserver.authn.bearer import BearerAuthenticator
 from control_plane.apiserver.authn.bootstrap_token import BootstrapTokenAuthenticator
@@ -22,6 +22,7 @@ from control_plane.apiserver.authn.service_account_tokens import ServiceAccountA
 from control_plane.apiserver.authn.token_file import TokenFileAuthenticator, parse_token_file
 from control_plane.apiserver.authn.token_issuer import TokenIssuer, TokenRequests
 from control_plane.apiserver.authn.token_signatures import TokenSignatures
+from control_plane.apiserver.authn.token_usage import TokenUsage
 from control_plane.apiserver.authn.union import UnionAuthenticator
 from control_plane.apiserver.authn.webhook import DEFAULT_TTL_S, WebhookAuthenticator
 from control_plane.apiserver.authn.x509 import X509Authenticator, load_authorities
@@ -75,15 +76,20 @@ class Authentication:
 
 
 def build_authenticator(
-    options: AuthenticationOptions, reader: Reader, clock: Callable[[], float] = time.time
+    options: AuthenticationOptions,
+    reader: Reader,
+    clock: Callable[[], float] = time.time,
+    writer: Writer | None = None,
 ) -> Authentication:
     """Reads the files of the options. Order as in kube-apiserver: front proxy, certificate, tokens,
-    anonymous."""
+    anonymous. `writer`: to note which tokens of Secrets are used."""
     keys = _public_keys(options)
     config_file = options.token_webhook_config_file
     webhook = ReviewClient.load(config_file) if config_file is not None else None
     structured = _structured(options)
-    bearer = BearerAuthenticator(_token_authenticators(options, keys, reader, webhook, structured, clock))
+    usage = TokenUsage(writer, clock) if writer is not None else None
+    found = _token_authenticators(options, keys, reader, webhook, structured, clock, usage)
+    bearer = BearerAuthenticator(found)
     authenticators: list[Authenticator] = []
     if options.requestheader_client_ca_file is not None:
         authorities = load_authorities(options.requestheader_client_ca_file.read_bytes())
@@ -124,6 +130,7 @@ def _token_authenticators(
     webhook: ReviewClient | None,
     structured: StructuredAuthentication | None,
     clock: Callable[[], float],
+    usage: TokenUsage | None,
 ) -> list[TokenAuthenticator]:
     found: list[TokenAuthenticator] = []
     if options.token_auth_file is not None:
@@ -131,7 +138,7 @@ def _token_authenticators(
     if keys:
         issuers, audiences = options.service_account_issuers, options.audiences
         signatures = TokenSignatures(keys)
-        found.append(ServiceAccountAuthenticator(signatures, issuers, audiences, reader, clock))
+        found.append(ServiceAccountAuthenticator(signatures, issuers, audiences, reader, clock, usage))
     if options.enable_bootstrap_token_auth:
         found.append(BootstrapTokenAuthenticator(reader, clock))
     if options.oidc is not None:

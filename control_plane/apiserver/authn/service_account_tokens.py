@@ -15,11 +15,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from control_plane.api import meta
 from control_plane.apiserver.admission.interface import Object, Reader
 from control_plane.apiserver.authn import service_accounts
 from control_plane.apiserver.authn import token_claims as rules
 from control_plane.apiserver.authn.interface import TokenResult, Unauthenticated
+from control_plane.apiserver.authn.legacy_tokens import INVALID_SINCE
 from control_plane.apiserver.authn.token_signatures import TokenSignatures, issuer_of
+from control_plane.apiserver.authn.token_usage import TokenUsage
 
 
 class ServiceAccountAuthenticator:
@@ -32,12 +35,14 @@ class ServiceAccountAuthenticator:
         api_audiences: Sequence[str],
         reader: Reader,
         clock: Callable[[], float] = time.time,
+        usage: TokenUsage | None = None,
     ) -> None:
         self._signatures = signatures
         self._issuers = frozenset(issuers)
         self._api_audiences = tuple(api_audiences)
         self._reader = reader
         self._clock = clock
+        self._usage = usage
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenResult | None:
         issuer = issuer_of(token)
@@ -76,10 +81,18 @@ class ServiceAccountAuthenticator:
         secret = await self._get("secrets", token.namespace, token.secret)
         if secret is None or not _holds(secret, text):
             raise Unauthenticated("service account token has been invalidated")
+        if INVALID_SINCE in meta.labels(secret):
+            where = f"{token.namespace}/{token.secret}"
+            raise Unauthenticated(
+                f"the token in secret {where} has been marked invalid. Use tokens from the TokenRequest API, or "
+                f"remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
+            )
         account = await self._get("serviceaccounts", token.namespace, token.account.name)
         bound = rules.BoundToken(token.namespace, token.account)
         rules.check_account(account, bound, self._clock())
         user = service_accounts.user_info(token.namespace, token.account.name, token.account.uid)
+        if self._usage is not None:
+            self._usage.used(dict(secret))
         return TokenResult(user, matching)
 
     async def _get(self, resource: str, namespace: str, name: str) -> Object | None:
