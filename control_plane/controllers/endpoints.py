@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from control_plane.api import meta
 from control_plane.api.errors import StatusError, is_already_exists, is_not_found
 from control_plane.api.meta import Object
-from control_plane.client.gvr import ENDPOINTS, PODS, SERVICES
+from control_plane.client.gvr import ENDPOINTS
 from control_plane.controllers import service_backends
 from control_plane.controllers.context import Context
-from control_plane.controllers.controller import Controller, named
+from control_plane.controllers.controller import named
 from control_plane.controllers.service_backends import Backend, Port
+from control_plane.controllers.service_follower import ServiceFollower
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by"
@@ -80,8 +81,8 @@ def _address(backend: Backend) -> Object:
         "nodeName": meta.nested(pod, "spec", "nodeName"),
         "targetRef": target_ref(pod),
     }
-    if hostname := meta.nested(pod, "spec", "hostname"):
-        address["hostname"] = hostname
+    if backend.hostname:
+        address["hostname"] = backend.hostname
     return {name: value for name, value in address.items() if value is not None}
 
 
@@ -94,18 +95,14 @@ def target_ref(pod: Object) -> Object:
     }
 
 
-class EndpointsController(Controller):
+class EndpointsController(ServiceFollower):
     name = "endpoints"
     account = "endpoint-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.services = self.informer(SERVICES)
-        self.pods = self.informer(PODS)
         self.endpoints = self.informer(ENDPOINTS)
-        self.reconcile_each(self.services)
         self.endpoints.add_handler(on_delete=self.enqueue)
-        self.pods.add_handler(self._pod_seen, self._pod_changed, self._pod_seen)
 
     async def reconcile(self, key: str) -> None:
         service = named(self.services, key)
@@ -141,15 +138,3 @@ class EndpointsController(Controller):
         except StatusError as error:
             if not is_not_found(error):
                 raise
-
-    def _pod_seen(self, pod: Object) -> None:
-        self._enqueue_all(pod)
-
-    def _pod_changed(self, old: Object, new: Object) -> None:
-        if service_backends.matters(old, new):
-            self._enqueue_all(old, new)
-
-    def _enqueue_all(self, *states: Object) -> None:
-        services = self.services.list(meta.namespace_of(states[0]))
-        for service in service_backends.affected_services(services, *states):
-            self.enqueue(service)

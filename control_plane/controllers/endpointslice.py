@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from control_plane.api import meta
 from control_plane.api.errors import StatusError, is_not_found
 from control_plane.api.meta import Object
-from control_plane.client.gvr import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from control_plane.client.gvr import ENDPOINT_SLICES, NODES
 from control_plane.controllers import service_backends, topology_hints
 from control_plane.controllers.context import Context
-from control_plane.controllers.controller import Controller, named
+from control_plane.controllers.controller import named
 from control_plane.controllers.deployment.revision import template_hash
 from control_plane.controllers.endpoints import target_ref
 from control_plane.controllers.service_backends import Backend, Port
+from control_plane.controllers.service_follower import ServiceFollower
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
@@ -168,8 +169,8 @@ def _endpoint(backend: Backend, zones: dict[str, str]) -> Object:
         },
         "targetRef": target_ref(backend.pod),
     }
-    if hostname := meta.nested(backend.pod, "spec", "hostname"):
-        endpoint["hostname"] = hostname
+    if backend.hostname:
+        endpoint["hostname"] = backend.hostname
     if node:
         endpoint["nodeName"] = node
     if zone := zones.get(node or ""):
@@ -181,22 +182,18 @@ def _identity(endpoint: Object) -> tuple[str, str]:
     return meta.nested(endpoint, "targetRef", "uid", default=""), endpoint["addresses"][0]
 
 
-class EndpointSliceController(Controller):
+class EndpointSliceController(ServiceFollower):
     name = "endpointslice"
     account = "endpointslice-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.services = self.informer(SERVICES)
-        self.pods = self.informer(PODS)
         self.nodes = self.informer(NODES)
         self.slices = self.informer(ENDPOINT_SLICES)
         self.slices.add_index(BY_SERVICE, _service_key)
-        self.reconcile_each(self.services)
         self.slices.add_handler(
             on_update=lambda _, new: self._slice_changed(new), on_delete=self._slice_changed
         )
-        self.pods.add_handler(self._pod_seen, self._pod_changed, self._pod_seen)
         self.shares: topology_hints.Shares | None = None
         self.nodes.add_handler(
             lambda _: self.queue.add(ZONES), self._node_changed, lambda _: self.queue.add(ZONES)
@@ -252,18 +249,6 @@ class EndpointSliceController(Controller):
     def _slice_changed(self, slice_: Object) -> None:
         for key in _service_key(slice_):
             self.queue.add(key)
-
-    def _pod_seen(self, pod: Object) -> None:
-        self._enqueue_all(pod)
-
-    def _pod_changed(self, old: Object, new: Object) -> None:
-        if service_backends.matters(old, new):
-            self._enqueue_all(old, new)
-
-    def _enqueue_all(self, *states: Object) -> None:
-        services = self.services.list(meta.namespace_of(states[0]))
-        for service in service_backends.affected_services(services, *states):
-            self.enqueue(service)
 
 
 def _service_key(slice_: Object) -> list[str]:

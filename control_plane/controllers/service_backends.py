@@ -30,6 +30,7 @@ class Backend:
     serving: bool
     terminating: bool
     publish_not_ready: bool
+    hostname: str = ""  # only where the service is the pod's subdomain: then it has a name of its own in DNS
 
     @property
     def ready(self) -> bool:
@@ -60,9 +61,16 @@ def backends(service: Object, candidates: Iterable[Object], family: str = "IPv4"
                 serving=pods.is_ready(pod),
                 terminating=meta.is_deleting(pod),
                 publish_not_ready=unready,
+                hostname=_hostname(service, pod),
             )
         )
     return sorted(found, key=lambda backend: (backend.address, meta.uid_of(backend.pod)))
+
+
+def _hostname(service: Object, pod: Object) -> str:
+    spec = pod.get("spec") or {}
+    found: str = spec.get("hostname", "") if spec.get("subdomain") == meta.name_of(service) else ""
+    return found
 
 
 def publishes_not_ready(service: Object) -> bool:
@@ -136,4 +144,5 @@ def _shown(pod: Object) -> tuple[object, ...]:
         meta.is_deleting(pod),
         meta.nested(pod, "spec", "nodeName"),
         meta.nested(pod, "spec", "hostname"),
+        meta.nested(pod, "spec", "subdomain"),
     )

@@ -79,7 +79,7 @@ class TaintEvictionController(Controller):
         self.nodes.add_handler(
             on_add=self._node_seen,
             on_update=self._node_changed,
-            on_delete=lambda node: self._seen.pop(meta.name_of(node), None),
+            on_delete=self._node_gone,
         )
 
     async def reconcile(self, key: str) -> float | None:
@@ -110,6 +110,9 @@ class TaintEvictionController(Controller):
     def _node_changed(self, old: Object, new: Object) -> None:
         if meta.nested(old, "spec", "taints") != meta.nested(new, "spec", "taints"):
             self._node_seen(new)
+
+    def _node_gone(self, node: Object) -> None:
+        self._seen.pop(meta.name_of(node), None)
 
     def _node_seen(self, node: Object) -> None:
         name, now = meta.name_of(node), self.context.now()
