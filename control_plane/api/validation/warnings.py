@@ -6,11 +6,12 @@ is new.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.registry import Resource
+from control_plane.api.validation import pod_warnings
 
 Object = Mapping[str, Any]
 
@@ -28,14 +29,10 @@ _DEPRECATED_KINDS = {
     "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
 }
-_OLD_NODE_LABELS = {
-    "beta.kubernetes.io/arch": ("v1.14", "kubernetes.io/arch"),
-    "beta.kubernetes.io/os": ("v1.14", "kubernetes.io/os"),
-    "failure-domain.beta.kubernetes.io/region": ("v1.17", "topology.kubernetes.io/region"),
-    "failure-domain.beta.kubernetes.io/zone": ("v1.17", "topology.kubernetes.io/zone"),
-    "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
-}
 _SURPRISING = "this is used in {}, which can result in surprising behavior; a DNS label is recommended: {}"
+_TOPOLOGY_HINTS = "service.kubernetes.io/topology-aware-hints"
+_INGRESS_CLASS = "kubernetes.io/ingress.class"
+_STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
 _NAMES_IN = {
     "pods": "the Pod's hostname",
     "jobs.batch": "Pod names and hostnames",
@@ -45,20 +42,23 @@ _NAMES_IN = {
 
 def warnings(resource: Resource, obj: Object, old: Object | None = None) -> list[str]:
     name = resource.group_resource
-    found: list[str] = []
+    found = [_DEPRECATED_KINDS[name]] if name in _DEPRECATED_KINDS else []
     if old is None and name in _NAMES_IN:
         found += _surprising_name(obj, _NAMES_IN[name])
     if name == "pods":
         if old is None:
-            found += _pod_spec("spec", obj.get("spec") or {})
+            found += pod_warnings.of_pod("", obj.get("metadata") or {}, obj.get("spec") or {})
     elif path := _TEMPLATES.get(name):
         template = _at(obj, path)
         if old is None or template != _at(old, path):
-            found += _pod_spec(".".join((*path, "spec")), template.get("spec") or {})
+            where = ".".join(path)
+            found += pod_warnings.of_pod(where, template.get("metadata") or {}, template.get("spec") or {})
+    if rule := _RULES.get(name):
+        found += rule(obj, old)
     return found
 
 
-def of_kind(resource: Resource) -> list[str]:
+def for_read(resource: Resource) -> list[str]:
     """A deprecated kind says so whenever it is asked for."""
     name = resource.group_resource
     return [_DEPRECATED_KINDS[name]] if name in _DEPRECATED_KINDS else []
@@ -77,23 +77,90 @@ def _surprising_name(obj: Object, where: str) -> Iterator[str]:
         yield "metadata.name: " + _SURPRISING.format(where, f"[{' '.join(problems)}]")
 
 
-def _pod_spec(path: str, spec: Object) -> Iterator[str]:
-    for key in spec.get("nodeSelector") or ():
-        if key in _OLD_NODE_LABELS:
-            since, instead = _OLD_NODE_LABELS[key]
-            yield f"{path}.nodeSelector[{key}]: deprecated since {since}; use {errors.quote(instead)} instead"
-    if spec.get("terminationGracePeriodSeconds", 0) < 0:
-        yield f"{path}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"
-    for key in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(key) or ()):
-            yield from _container(f"{path}.{key}[{index}]", container)
+def _annotation(obj: Object, key: str) -> bool:
+    return key in ((obj.get("metadata") or {}).get("annotations") or {})
 
 
-def _container(path: str, container: Object) -> Iterator[str]:
-    seen: set[str] = set()
-    for index, variable in enumerate(container.get("env") or ()):
-        name = variable.get("name", "")
-        if name in seen:
-            shown = errors.quote(name)
-            yield f"{path}.env[{index}]: hides previous definition of {shown}, which may be dropped when using apply"
-        seen.add(name)
+def _service(obj: Object, _: Object | None) -> Iterator[str]:
+    spec = obj.get("spec") or {}
+    kind, external = spec.get("type"), spec.get("externalIPs")
+    headless = kind == "ClusterIP" and spec.get("clusterIP") == "None"
+    if _annotation(obj, _TOPOLOGY_HINTS):
+        yield f"annotation {_TOPOLOGY_HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
+    if headless:
+        if spec.get("loadBalancerIP"):
+            yield "spec.loadBalancerIP is ignored for headless services"
+        if external:
+            yield "spec.externalIPs is ignored for headless services"
+        if spec.get("sessionAffinity") != "None":
+            yield "spec.SessionAffinity is ignored for headless services"
+    if external and not headless and kind != "ExternalName":
+        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+    if kind == "ExternalName":
+        if external:
+            yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    elif spec.get("externalName"):
+        yield 'spec.externalName is ignored when spec.type is not "ExternalName"'
+    if spec.get("trafficDistribution") == "PreferClose":
+        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
+
+
+def _ingress(obj: Object, old: Object | None) -> Iterator[str]:
+    if old is None and _annotation(obj, _INGRESS_CLASS):
+        yield f"annotation {errors.quote(_INGRESS_CLASS)} is deprecated, please use 'spec.ingressClassName' instead"
+
+
+def _claim(obj: Object, _: Object | None) -> Iterator[str]:
+    if _annotation(obj, _STORAGE_CLASS):
+        yield f'metadata.annotations[{_STORAGE_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
+    yield from pod_warnings.fractional(
+        "spec.resources", (obj.get("spec") or {}).get("resources") or {}, "storage"
+    )
+
+
+def _volume(obj: Object, _: Object | None) -> Iterator[str]:
+    if _annotation(obj, _STORAGE_CLASS):
+        yield f'metadata.annotations[{_STORAGE_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
+    if (obj.get("spec") or {}).get("persistentVolumeReclaimPolicy") == "Recycle":
+        yield (
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended "
+            "approach is to use dynamic provisioning."
+        )
+
+
+def _node(obj: Object, old: Object | None) -> Iterator[str]:
+    spec, before = obj.get("spec") or {}, (old or {}).get("spec") or {}
+    if spec.get("configSource") is not None:
+        yield "spec.configSource: the feature is no longer supported"
+    if spec.get("externalID") and not before.get("externalID"):
+        yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
+
+
+def _stateful_set(obj: Object, _: Object | None) -> Iterator[str]:
+    spec = obj.get("spec") or {}
+    if (spec.get("revisionHistoryLimit") or 0) < 0:
+        yield "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        resources = (claim.get("spec") or {}).get("resources") or {}
+        yield from pod_warnings.fractional(
+            f"spec.volumeClaimTemplates[{index}].spec.resources", resources, "storage"
+        )
+
+
+def _cron_job(obj: Object, _: Object | None) -> Iterator[str]:
+    if "TZ" in (obj.get("spec") or {}).get("schedule", ""):
+        yield (
+            "CRON_TZ or TZ used in spec.schedule is not officially supported, see "
+            "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+        )
+
+
+_RULES: Mapping[str, Callable[[Object, Object | None], Iterator[str]]] = {
+    "services": _service,
+    "ingresses.networking.k8s.io": _ingress,
+    "persistentvolumeclaims": _claim,
+    "persistentvolumes": _volume,
+    "nodes": _node,
+    "statefulsets.apps": _stateful_set,
+    "cronjobs.batch": _cron_job,
+}

@@ -429,8 +429,8 @@ def test_warnings() -> None:
         "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
         "a DNS label is recommended: [must not contain dots]",
         'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
-        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
         'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
     ]
     assert warnings(kind, pod, pod) == []
     web, deployment = stored("deployments.apps", samples.workload())
