@@ -53,6 +53,9 @@ _VOLUMES = (
     "image",
     "gcePersistentDisk",
     "awsElasticBlockStore",
+    "azureDisk",
+    "cinder",
+    "portworxVolume",
     "iscsi",
     "rbd",
 )

@@ -4,7 +4,7 @@ are attached though their pods have gone."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from control_plane.client.types import Obj
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Interest, Kind
@@ -12,7 +12,8 @@ from control_plane.scheduler.framework.interface import CycleState, FilterPlugin
 from control_plane.scheduler.framework.node_info import NodeInfo
 from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.status import SKIP, Status, unschedulable
-from control_plane.scheduler.volumes import binding
+from control_plane.scheduler.volumes import binding, migration
+from control_plane.scheduler.volumes.migration import Place
 from control_plane.scheduler.volumes.storage import class_of
 
 REASON = unschedulable("node(s) exceed max volume count")
@@ -38,8 +39,9 @@ class NodeVolumeLimits(PreFilterPlugin, FilterPlugin):
         there = self._attached(node.pods.values())
         for attachment in self.handle.storage.attachments(node.name):
             name = (attachment["spec"].get("source") or {}).get("persistentVolumeName")
-            if name and (place := _csi_place(self.handle.storage.volume(name))) is not None:
-                there[place[0]].add(place[1])
+            volume = self.handle.storage.volume(name) if name else None
+            if volume is not None and (place := migration.place_of(volume)) is not None:
+                there[place.driver].add(place.handle)
         for driver, volumes in limited.items():
             if volumes - there[driver] and len(volumes | there[driver]) > limits[driver]:
                 return REASON
@@ -57,26 +59,31 @@ class NodeVolumeLimits(PreFilterPlugin, FilterPlugin):
         """By driver: handles of volumes; a claim that has none yet counts for itself."""
         found: defaultdict[str, set[str]] = defaultdict(set)
         for pod in pods:
-            for name, _ in binding.claim_names(pod.pod):
-                claim = self.handle.storage.claim(pod.namespace, name)
-                if claim is not None and (place := self._place(claim)) is not None:
-                    found[place[0]].add(place[1])
+            for place in self._places(pod):
+                found[place.driver].add(place.handle)
         return found
 
-    def _place(self, claim: Obj) -> tuple[str, str] | None:
+    def _places(self, pod: PodInfo) -> Iterator[Place]:
+        for volume in pod.pod["spec"].get("volumes") or ():
+            if (place := migration.place_inline(volume)) is not None:
+                yield place
+        for name, _ in binding.claim_names(pod.pod):
+            claim = self.handle.storage.claim(pod.namespace, name)
+            if claim is not None and (place := self._place(claim)) is not None:
+                yield place
+
+    def _place(self, claim: Obj) -> Place | None:
         name = claim["spec"].get("volumeName")
         volume = self.handle.storage.volume(name) if name else None
         if volume is not None:
-            return _csi_place(volume)
+            return migration.place_of(volume)
         storage_class = self.handle.storage.storage_class(class_of(claim))
         driver = (storage_class or {}).get("provisioner")
+        if not driver:
+            return None
         metadata = claim["metadata"]
-        return (driver, f"{metadata.get('namespace')}/{metadata['name']}") if driver else None
-
-
-def _csi_place(volume: Obj | None) -> tuple[str, str] | None:
-    csi = volume["spec"].get("csi") if volume is not None else None
-    return (csi["driver"], csi["volumeHandle"]) if csi else None
+        handle = f"{metadata.get('namespace')}/{metadata['name']}"
+        return Place(migration.PROVISIONERS.get(driver, driver), handle)
 
 
 def _limits(csi_node: Obj | None) -> dict[str, int]:
