@@ -78,9 +78,9 @@ class NodeVolumeLimits(PreFilterPlugin, FilterPlugin):
         if volume is not None:
             return migration.place_of(volume)
         storage_class = self.handle.storage.storage_class(class_of(claim))
-        driver = (storage_class or {}).get("provisioner")
-        if not driver:
+        if storage_class is None:
             return None
+        driver = str(storage_class["provisioner"])
         metadata = claim["metadata"]
         handle = f"{metadata.get('namespace')}/{metadata['name']}"
         return Place(migration.PROVISIONERS.get(driver, driver), handle)
