@@ -22,6 +22,7 @@ from control_plane.api.validation import (
     csi,
     devices,
     flowcontrol,
+    ingress,
     metadata,
     migration,
     networking,
@@ -40,7 +41,7 @@ from control_plane.api.validation.warnings import warnings
 __all__ = ["validate_create", "validate_update", "warnings"]
 
 _AREAS = (
-    access, autoscaling, batch, cluster, config, csi, devices, flowcontrol, migration, networking, pod, pod_update, policy,
+    access, autoscaling, batch, cluster, config, csi, devices, flowcontrol, ingress, migration, networking, pod, pod_update, policy,
     quota, service, status, storage, workloads,
 )  # fmt: skip
 _OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_update.resize}

@@ -1,4 +1,4 @@
-"""Endpoints, slices, ingress, network policies, addresses."""
+"""Endpoints, slices, network policies, addresses."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from control_plane.api.validation.registry import (
 )
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
-_PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
-_MAX_CONTROLLER = 250
 _MAX_ENDPOINTS, _MAX_SLICE_PORTS, _MAX_ADDRESSES = 1000, 20000, 100
 
 
@@ -80,74 +78,6 @@ def endpoint_slice(obj: Object) -> Errors:
 @on_update("endpointslices.discovery.k8s.io")
 def endpoint_slice_update(new: Object, old: Object) -> Errors:
     yield from immutable("addressType", new.get("addressType"), old.get("addressType"))
-
-
-@on_create("ingresses.networking.k8s.io")
-def ingress(obj: Object) -> Errors:
-    spec = spec_of(obj)
-    rules, default = spec.get("rules") or [], spec.get("defaultBackend")
-    if not rules and default is None:
-        yield errors.invalid_value("spec", [], "either `defaultBackend` or `rules` must be specified")
-    if default is not None:
-        yield from _backend("spec.defaultBackend", default)
-    if name := spec.get("ingressClassName"):
-        yield from problems("spec.ingressClassName", name, names.dns_subdomain(name))
-    for index, rule in enumerate(rules):
-        yield from _ingress_rule(f"spec.rules[{index}]", rule)
-    for index, tls in enumerate(spec.get("tls") or ()):
-        for number, host in enumerate(tls.get("hosts") or ()):
-            yield from _host(f"spec.tls[{index}].hosts[{number}]", host)
-
-
-def _host(path: str, host: str) -> Errors:
-    rule = names.wildcard_subdomain if "*" in host else names.dns_subdomain
-    if not names.ip(host):
-        yield errors.invalid_value(path, host, "must be a DNS name, not an IP address")
-    else:
-        yield from problems(path, host, rule(host))
-
-
-def _ingress_rule(path: str, rule: Mapping[str, Any]) -> Errors:
-    if host := rule.get("host"):
-        yield from _host(f"{path}.host", host)
-    http = rule.get("http")
-    if http is None:
-        return
-    if not http.get("paths"):
-        yield errors.required(f"{path}.http.paths")
-    for index, item in enumerate(http.get("paths") or ()):
-        where, kind, text = f"{path}.http.paths[{index}]", item.get("pathType"), item.get("path", "")
-        if not kind:
-            yield errors.required(f"{where}.pathType", "pathType must be specified")
-        elif kind not in _PATH_TYPES:
-            yield errors.not_supported(f"{where}.pathType", kind, _PATH_TYPES)
-        if (kind in ("Exact", "Prefix") or text) and not text.startswith("/"):
-            yield errors.invalid_value(f"{where}.path", text, "must be an absolute path")
-        yield from _backend(f"{where}.backend", item.get("backend") or {})
-
-
-def _backend(path: str, backend: Mapping[str, Any]) -> Errors:
-    service, resource = backend.get("service"), backend.get("resource")
-    if service is not None and resource is not None:
-        yield errors.invalid_value(path, "", "cannot set both resource and service backends")
-    elif service is not None:
-        if not service.get("name"):
-            yield errors.required(f"{path}.service.name")
-        else:
-            yield from problems(f"{path}.service.name", service["name"], names.dns1035_label(service["name"]))
-        port = service.get("port") or {}
-        if not port.get("name") and not port.get("number"):
-            yield errors.required(path, "port name or number is required")
-        elif port.get("name") and port.get("number"):
-            yield errors.invalid_value(path, "", "cannot set both port name & port number")
-        elif port.get("number"):
-            yield from problems(
-                f"{path}.service.port.number", port["number"], names.port_number(port["number"])
-            )
-        else:
-            yield from problems(f"{path}.service.port.name", port["name"], names.port_name(port["name"]))
-    elif resource is None:
-        yield errors.required(path, "resource or service backend is required")
 
 
 @on_create("networkpolicies.networking.k8s.io")
@@ -216,50 +146,6 @@ def _exceptions(path: str, block: Mapping[str, Any]) -> Errors:
 def _is_part(part: str, whole: str) -> bool:
     inner, outer = ip_network(part, strict=False), ip_network(whole, strict=False)
     return inner != outer and inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
-
-
-@on_create("ingressclasses.networking.k8s.io")
-def ingress_class(obj: Object) -> Errors:
-    spec = spec_of(obj)
-    controller, reference = spec.get("controller", ""), spec.get("parameters")
-    if len(controller) > _MAX_CONTROLLER:
-        yield errors.too_long("spec.controller", _MAX_CONTROLLER)
-    domain, slash, rest = controller.partition("/")
-    if not controller:
-        yield errors.required("spec.controller")
-    elif not slash or not domain or not rest:
-        yield errors.invalid_value(
-            "spec.controller", controller, 'must be a domain-prefixed path (such as "acme.io/foo")'
-        )
-    else:
-        yield from problems("spec.controller", domain, names.dns_subdomain(domain))
-    if reference is not None:
-        yield from _parameters("spec.parameters", reference)
-
-
-def _parameters(path: str, reference: Mapping[str, Any]) -> Errors:
-    if group := reference.get("apiGroup"):
-        yield from problems(f"{path}.apiGroup", group, names.dns_subdomain(group))
-    for key in ("kind", "name"):
-        value = reference.get(key, "")
-        if not value:
-            yield errors.required(f"{path}.{key}", f"{key} is required")
-        else:
-            yield from problems(f"{path}.{key}", value, names.path_segment(value))
-    scope, namespace = reference.get("scope"), reference.get("namespace")
-    if scope is None:
-        yield errors.required(f"{path}.scope")
-    elif scope not in ("Cluster", "Namespace"):
-        yield errors.not_supported(f"{path}.scope", scope, ("Cluster", "Namespace"))
-    elif scope == "Namespace" and not namespace:
-        yield errors.required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'")
-    elif scope == "Cluster" and namespace is not None:
-        yield errors.forbidden_field(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'")
-
-
-@on_update("ingressclasses.networking.k8s.io")
-def ingress_class_update(new: Object, old: Object) -> Errors:
-    yield from immutable("spec.controller", spec_of(new).get("controller"), spec_of(old).get("controller"))
 
 
 @on_create("servicecidrs.networking.k8s.io")

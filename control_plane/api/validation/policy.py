@@ -14,7 +14,7 @@ from control_plane.api.validation.registry import (
     problems,
     spec_of,
 )
-from control_plane.api.validation.workloads import int_or_percent
+from control_plane.api.validation.workloads import at_most_all, int_or_percent
 
 _ADMISSION = "admissionregistration.k8s.io"
 _OPERATIONS = ("*", "CREATE", "UPDATE", "DELETE", "CONNECT")
@@ -29,6 +29,7 @@ def pod_disruption_budget(obj: Object) -> Errors:
     for key in ("minAvailable", "maxUnavailable"):
         if key in spec:
             yield from int_or_percent(f"spec.{key}", spec[key])
+            yield from at_most_all(f"spec.{key}", spec[key])
     yield from metadata.label_selector("spec.selector", spec.get("selector"))
     if policy := spec.get("unhealthyPodEvictionPolicy"):
         yield from one_of("spec.unhealthyPodEvictionPolicy", policy, ("AlwaysAllow", "IfHealthyBudget"))

@@ -87,6 +87,11 @@ def int_or_percent(path: str, value: int | str | None) -> Errors:
         yield from not_negative(path, value)
 
 
+def at_most_all(path: str, value: int | str | None) -> Errors:
+    if isinstance(value, str) and value.endswith("%") and value[:-1].isdigit() and int(value[:-1]) > 100:
+        yield errors.invalid_value(path, value, "must not be greater than 100%")
+
+
 def _is_zero(value: int | str | None) -> bool:
     return value in (None, 0, "0%")
 
@@ -127,13 +132,7 @@ def _rolling(path: str, rolling: Mapping[str, Any] | None) -> Errors:
     yield from int_or_percent(f"{path}.maxSurge", surge)
     if _is_zero(surge) and _is_zero(unavailable):
         yield errors.invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
-    if (
-        isinstance(unavailable, str)
-        and unavailable.endswith("%")
-        and unavailable[:-1].isdigit()
-        and int(unavailable[:-1]) > 100
-    ):
-        yield errors.invalid_value(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%")
+    yield from at_most_all(f"{path}.maxUnavailable", unavailable)
 
 
 @on_update("deployments.apps", "replicasets.apps", "daemonsets.apps")
@@ -180,6 +179,8 @@ def daemon_set(obj: Object) -> Errors:
             "spec.updateStrategy.rollingUpdate.maxUnavailable", rolling.get("maxUnavailable")
         )
         yield from int_or_percent("spec.updateStrategy.rollingUpdate.maxSurge", rolling.get("maxSurge"))
+        for key in ("maxUnavailable", "maxSurge"):
+            yield from at_most_all(f"spec.updateStrategy.rollingUpdate.{key}", rolling.get(key))
         both = not _is_zero(rolling.get("maxUnavailable")) and not _is_zero(rolling.get("maxSurge"))
         if both:
             yield errors.invalid_value(
@@ -214,9 +215,11 @@ def _with_claimed_volumes(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 @on_create("statefulsets.apps")
 def stateful_set(obj: Object) -> Errors:
     spec = spec_of(obj)
-    yield from one_of(
-        "spec.podManagementPolicy", spec.get("podManagementPolicy"), ("OrderedReady", "Parallel")
-    )
+    policy = spec.get("podManagementPolicy")
+    if not policy:
+        yield errors.required("spec.podManagementPolicy")
+    elif policy not in ("OrderedReady", "Parallel"):
+        yield errors.invalid_value("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
     strategy = spec.get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete":
         if strategy.get("rollingUpdate") is not None:
@@ -226,7 +229,12 @@ def stateful_set(obj: Object) -> Errors:
                 "only allowed for updateStrategy 'RollingUpdate'",
             )
     else:
-        yield from one_of("spec.updateStrategy", strategy.get("type"), ("OnDelete", "RollingUpdate"))
+        if not strategy.get("type"):
+            yield errors.required("spec.updateStrategy")
+        elif strategy["type"] != "RollingUpdate":
+            yield errors.invalid_value(
+                "spec.updateStrategy", strategy, "must be 'RollingUpdate' or 'OnDelete'"
+            )
         rolling = strategy.get("rollingUpdate") or {}
         yield from not_negative("spec.updateStrategy.rollingUpdate.partition", rolling.get("partition"))
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}

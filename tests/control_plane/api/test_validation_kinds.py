@@ -284,6 +284,41 @@ REFUSED: list[Any] = [
         ],
         id="sysctls",
     ),
+    pytest.param(
+        f"ingresses.{NET}",
+        with_spec(),
+        ["spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"],
+        id="ingress of nothing",
+    ),
+    pytest.param(
+        f"ingresses.{NET}",
+        with_spec(rules=[{"host": "1.2.3.4", "http": {"paths": [{"path": "/a//b/..", "pathType": "Prefix"}]}}]),
+        [
+            'spec.rules[0].host: Invalid value: "1.2.3.4": must be a DNS name, not an IP address',
+            "spec.rules[0].http.paths[0].path: Invalid value: \"/a//b/..\": must not contain '//'",
+            "spec.rules[0].http.paths[0].path: Invalid value: \"/a//b/..\": cannot end with '/..'",
+            'spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is required',
+        ],
+        id="ingress's paths",
+    ),
+    pytest.param(
+        f"ingresses.{NET}",
+        with_spec(defaultBackend={"resource": {"kind": "K"}}),
+        ["spec.defaultBackend.resource.name: Required value: name is required"],
+        id="ingress's resource",
+    ),
+    pytest.param(
+        "poddisruptionbudgets.policy",
+        with_spec(minAvailable="101%"),
+        ['spec.minAvailable: Invalid value: "101%": must not be greater than 100%'],
+        id="more than all",
+    ),
+    pytest.param(
+        "statefulsets.apps",
+        samples.workload(serviceName="s", podManagementPolicy="Random"),
+        ["spec.podManagementPolicy: Invalid value: \"Random\": must be 'OrderedReady' or 'Parallel'"],
+        id="pod management",
+    ),
 ]  # fmt: skip
 
 
