@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from control_plane.api import errors
@@ -10,6 +11,8 @@ from control_plane.api.registry import Registry, Resource
 from control_plane.apiserver.storage import keys
 from control_plane.apiserver.storage.objects import Changed, Objects
 from control_plane.apiserver.watch_cache.feed import Feed
+from control_plane.apiserver.watch_cache.freshness import Freshness
+from store.client.errors import StoreError
 
 Object = dict[str, Any]
 
@@ -18,10 +21,11 @@ class CacheReader:
     """`get` and `list` return shared objects, which must not be changed. The list of a whole resource is the same
     tuple until something in it changes, so that who derives an index from it can tell by identity."""
 
-    def __init__(self, feed: Feed, objects: Objects, registry: Registry) -> None:
+    def __init__(self, feed: Feed, objects: Objects, registry: Registry, freshness: Freshness) -> None:
         self._feed = feed
         self._objects = objects
         self._registry = registry
+        self._freshness = freshness
 
     def get(self, group: str, resource: str, namespace: str, name: str) -> Object | None:
         return self._feed.cache(group, resource).object(keys.item(namespace, name))
@@ -33,6 +37,10 @@ class CacheReader:
         """Raises StoreError."""
         stored = await self._objects.read(self._resource(group, resource), namespace, name)
         return stored.object if stored else None
+
+    async def catch_up(self) -> None:
+        with suppress(StoreError):  # then what is known now has to do
+            await self._freshness.caught_up()
 
     async def update_status(self, group: str, resource: str, obj: Object) -> Object:
         """Compare-and-swap on the object's resourceVersion. Raises StatusError Conflict, StoreError."""

@@ -99,7 +99,8 @@ def build(config: Config) -> Server:
     feed = Feed(client)
     stale = client.is_stale if isinstance(client, EncryptingClient) else None
     objects = Objects(client, EventLeases(client, int(config.event_ttl_s)), stale=stale)
-    reader = CacheReader(feed, objects, registry)
+    freshness = Freshness(client, feed)
+    reader = CacheReader(feed, objects, registry, freshness)
     try:
         authentication = build_authenticator(config.authentication, reader, writer=reader)
         authorization = _authorization(config, reader)
@@ -113,7 +114,7 @@ def build(config: Config) -> Server:
     core = Core(
         registry=registry,
         feed=feed,
-        freshness=Freshness(client, feed),
+        freshness=freshness,
         objects=objects,
         admission=AdmissionChain(()),
         authorizer=authorizer,

@@ -63,6 +63,9 @@ class Reader(Protocol):
 
     async def get_live(self, group: str, resource: str, namespace: str, name: str) -> Object | None: ...
 
+    async def catch_up(self) -> None:
+        """Wait, within bounds, until `get` and `list` know all that was written before the call."""
+
 
 class Writer(Protocol):
     """Write access for what must be settled before a request goes on (quota)."""

@@ -19,6 +19,7 @@ class FakeReader:
     def __init__(self, **resources: Iterable[Object]) -> None:
         self.objects: dict[tuple[str, str], list[Object]] = {}
         self.live: dict[tuple[str, str], list[Object]] = {}
+        self.late: list[tuple[str, Object]] = []  # on its way to the cache
         self._lists: dict[tuple[str, str], tuple[Object, ...]] = {}
         for resource, objects in resources.items():
             self.add(resource, *objects)
@@ -35,6 +36,11 @@ class FakeReader:
         if namespace:
             return [o for o in found if o["metadata"].get("namespace") == namespace]
         return self._lists.setdefault((group, resource), tuple(found))
+
+    async def catch_up(self) -> None:
+        for resource, found in self.late:
+            self.add(resource, found)
+        self.late = []
 
     async def get_live(self, group: str, resource: str, namespace: str, name: str) -> Object | None:
         live = _find(self.live.get((group, resource), []), namespace, name)

@@ -100,6 +100,14 @@ async def test_namespaced(verb: str, what: str, name: str, reason: str | None) -
     assert decided == ((Decision.ALLOW, "") if reason is None else (Decision.NO_OPINION, reason))
 
 
+async def test_a_pod_of_which_the_node_has_heard_from_a_quicker_server() -> None:
+    known = FakeReader(pods=[])
+    asked = Attributes(NODE, "create", "", "v1", "serviceaccounts", "token", "ns", "robot")
+    assert (await NodeAuthorizer(known, node_rules()).authorize(asked))[0] is Decision.NO_OPINION
+    known.late = [("pods", pod("new", "n1", serviceAccountName="robot"))]
+    assert (await NodeAuthorizer(known, node_rules()).authorize(asked))[0] is Decision.ALLOW
+
+
 @pytest.mark.parametrize(
     ("attributes", "allowed"),
     [
