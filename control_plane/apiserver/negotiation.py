@@ -100,6 +100,13 @@ def _target(clause: Clause, offer_transforms: bool) -> Target | None:
     return Target(media_type, transform, version if transform else "", clause.get("stream") == "watch")
 
 
+def prefers_protobuf(header: str) -> bool:
+    """Whether it is protobuf that the client would rather have of all forms; of a Table it is JSON that it gets."""
+    known = (clause for clause in parse_accept(header) if clause.media_type in _MEDIA_TYPES)
+    best = next(known, None)
+    return best is not None and best.media_type == PROTOBUF
+
+
 def accepts_gzip(header: str) -> bool:
     return any(clause.media_type == "gzip" and clause.quality > 0 for clause in parse_accept(header))
 

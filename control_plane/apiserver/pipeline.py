@@ -16,9 +16,9 @@ from time import perf_counter
 
 import orjson
 
-from control_plane.api import errors
+from control_plane.api import errors, protobuf
 from control_plane.api.errors import StatusError
-from control_plane.api.validation.warnings import of_kind as kind_warnings
+from control_plane.api.validation.warnings import for_read
 from control_plane.apiserver import metrics
 from control_plane.apiserver.audit.auditor import Auditor
 from control_plane.apiserver.audit.event import Event
@@ -30,8 +30,15 @@ from control_plane.apiserver.authz.forbidden import forbidden_error
 from control_plane.apiserver.authz.interface import Attributes, Authorizer, Decision
 from control_plane.apiserver.core import Context, Core
 from control_plane.apiserver.limits import Limiter
-from control_plane.apiserver.messages import JSON, MAX_BODY_SIZE_BYTES, BodyTooLarge, Request, Response
-from control_plane.apiserver.negotiation import GZIP_THRESHOLD_BYTES, accepts_gzip, gzip
+from control_plane.apiserver.messages import (
+    JSON,
+    MAX_BODY_SIZE_BYTES,
+    PROTOBUF,
+    BodyTooLarge,
+    Request,
+    Response,
+)
+from control_plane.apiserver.negotiation import GZIP_THRESHOLD_BYTES, accepts_gzip, gzip, prefers_protobuf
 from control_plane.apiserver.router import resource_handler
 from control_plane.apiserver.routes import RequestInfo, group_version_of, request_info
 from control_plane.apiserver.storage.codec import Undecodable
@@ -221,7 +228,8 @@ class Pipeline:
             return await self._paths(request, info, user)
         if resource.custom_kind is not None and resource.custom_kind.deprecation:
             request.warnings.append(resource.custom_kind.deprecation)
-        request.warnings.extend(kind_warnings(resource))
+        if request.method in ("GET", "DELETE"):  # what is written is looked at more closely
+            request.warnings.extend(for_read(resource))
         ctx = Context(self._core, request, info, user, resource, request.warnings)
         return await resource_handler(ctx)(ctx)
 
@@ -260,8 +268,15 @@ def failure(error: Exception, request: Request) -> Response:
     headers = {"Retry-After": str(status.retry_after_s)} if status.retry_after_s else {}
     if status.code == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'
-    body = orjson.dumps(status.status()) + b"\n"
-    return Response(status.code, body, JSON, headers, warnings=request.warnings)
+    body, content_type = encoded_status(status, request.headers.get("Accept", ""))
+    return Response(status.code, body, content_type, headers, warnings=request.warnings)
+
+
+def encoded_status(status: StatusError, accept: str) -> tuple[bytes, str]:
+    """In protobuf for those who ask for it, else in JSON, whatever else they would rather have."""
+    if PROTOBUF in accept and prefers_protobuf(accept):
+        return protobuf.encode(status.status()), PROTOBUF
+    return orjson.dumps(status.status()) + b"\n", JSON
 
 
 def status_error(error: Exception) -> StatusError:

@@ -58,8 +58,8 @@ class Event:
         self._status = {"metadata": {}, "code": response.status}
         if message:
             self._status["message"] = message
-        if response.status >= 400 and response.content_type == JSON and response.stream is None:
-            said = _parsed(response.body, JSON)
+        if response.status >= 400 and response.content_type in (JSON, PROTOBUF) and response.stream is None:
+            said = _parsed(response.body, response.content_type)
             if isinstance(said, dict) and said.get("kind") == "Status":
                 kept = ("metadata", "status", "message", "reason", "details", "code")
                 self._status = {key: said[key] for key in kept if key in said}

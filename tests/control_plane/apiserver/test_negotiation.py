@@ -6,8 +6,10 @@ import zlib
 
 import pytest
 
+from control_plane.api import protobuf
 from control_plane.api.errors import StatusError
 from control_plane.apiserver.negotiation import Target, accepts_gzip, gzip, negotiate
+from tests.control_plane.apiserver.harness import Harness
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -56,3 +58,23 @@ def test_accepts_gzip(header: str, accepted: bool) -> None:
 def test_gzip_round_trip() -> None:
     body = b"0123456789" * 100_000
     assert zlib.decompress(gzip(body), wbits=31) == body
+
+
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        ("application/vnd.kubernetes.protobuf", PROTOBUF),
+        ("application/vnd.kubernetes.protobuf,application/json", PROTOBUF),
+        ("application/json,application/vnd.kubernetes.protobuf", JSON),
+        ("text/html, application/vnd.kubernetes.protobuf;q=0.5", PROTOBUF),
+        ("", JSON),
+        ("text/html", JSON),
+    ],
+)
+def test_errors_in_the_form_that_is_asked_for(api: Harness, accept: str, answered: str) -> None:
+    headers = {"Accept": accept} if accept else {}
+    refused = api.request("GET", "/api/v1/namespaces/default/configmaps/nope", headers=headers)
+    assert refused.headers["content-type"] == answered
+    body = protobuf.decode(refused.raw)[2] if answered == PROTOBUF else refused.body
+    expected = (404, "NotFound") if accept != "text/html" else (406, "NotAcceptable")
+    assert (refused.status, body["code"], body["reason"]) == (expected[0], *expected)
