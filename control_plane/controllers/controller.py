@@ -25,13 +25,14 @@ RETRY_LIMIT_S = 30.0
 class Controller(ABC):
     name: ClassVar[str]
     account: ClassVar[str]  # the service account of kube-system whose role it has
+    source: ClassVar[str] = ""  # what its events say they come from; empty: its name with "-controller"
     workers: ClassVar[int] = 5
 
     def __init__(self, context: Context) -> None:
         self.context = context
         client = context.client_for(self.account)
         self.client = client.named(f"balsa-controller-manager/{self.name}", f"{self.name}-controller")
-        self.record = context.recorder(self.client, f"{self.name}-controller")
+        self.record = context.recorder(self.client, self.source or f"{self.name}-controller")
         self.queue: WorkQueue[str] = WorkQueue(context.client.clock, max_delay_s=RETRY_LIMIT_S)
         self.informers: list[Informer] = []
 

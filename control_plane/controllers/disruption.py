@@ -97,6 +97,7 @@ def _conditions(old: list[Object], allowed: int, now: float) -> list[Object]:
 
 class DisruptionController(Controller):
     name = "disruption"
+    source = "controllermanager"
     account = "disruption-controller"
 
     def __init__(self, context: Context) -> None:

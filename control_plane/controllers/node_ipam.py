@@ -42,6 +42,7 @@ def _candidates(cluster: Network, mask_size: int) -> Iterator[Network]:
 
 class NodeIpamController(Controller):
     name = "nodeipam"
+    source = "cidrAllocator"
     account = "node-controller"
     workers = 1  # two at once would choose the same range
 

@@ -108,6 +108,7 @@ def _taint(key: str, effect: str, now: float) -> Object:
 
 class NodeLifecycleController(Controller):
     name = "node-lifecycle"
+    source = "node-controller"
     account = "node-controller"
     workers: ClassVar[int] = 8
 

@@ -33,6 +33,7 @@ class Decision:
 
 class HorizontalPodAutoscalerController(Controller):
     name = "horizontalpodautoscaler"
+    source = "horizontal-pod-autoscaler"
     account = "horizontal-pod-autoscaler"
 
     def __init__(self, context: Context) -> None:

@@ -16,6 +16,7 @@ POD, CLAIM = "pods/", "claims/"
 
 class ResourceClaimController(Controller):
     name = "resourceclaim"
+    source = "resource_claim"
     account = "resource-claim-controller"
 
     def __init__(self, context: Context) -> None:

@@ -32,6 +32,7 @@ BY_VOLUME, BY_ATTACHED_NODE, BY_DRIVER = "volume", "attached node", "driver"
 
 class AttachDetachController(Controller):
     name = "persistentvolume-attach-detach"
+    source = "attachdetach-controller"
     account = "attachdetach-controller"
 
     def __init__(self, context: Context) -> None:

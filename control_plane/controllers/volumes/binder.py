@@ -33,6 +33,7 @@ WAITING_FOR_PROVISIONER = (
 
 class PersistentVolumeBinder(Controller):
     name = "persistentvolume-binder"
+    source = "persistentvolume-controller"
     account = "persistent-volume-binder"
 
     def __init__(self, context: Context) -> None:

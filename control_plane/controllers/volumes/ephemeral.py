@@ -38,6 +38,7 @@ def is_for(claim: Object, pod: Object) -> bool:
 
 class EphemeralVolumeController(Controller):
     name = "ephemeral-volume"
+    source = "ephemeral_volume"
     account = "ephemeral-volume-controller"
 
     def __init__(self, context: Context) -> None:

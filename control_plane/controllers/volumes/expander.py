@@ -23,6 +23,7 @@ def wants_more(claim: Object) -> bool:
 
 class PersistentVolumeExpander(Controller):
     name = "persistentvolume-expander"
+    source = "volume_expand"
     account = "expand-controller"
 
     def __init__(self, context: Context) -> None:
