@@ -42,7 +42,7 @@ _NAMES_IN = {
 
 def warnings(resource: Resource, obj: Object, old: Object | None = None) -> list[str]:
     name = resource.group_resource
-    found: list[str] = []
+    found = [_DEPRECATED_KINDS[name]] if name in _DEPRECATED_KINDS else []
     if old is None and name in _NAMES_IN:
         found += _surprising_name(obj, _NAMES_IN[name])
     if name == "pods":
@@ -56,12 +56,6 @@ def warnings(resource: Resource, obj: Object, old: Object | None = None) -> list
     if rule := _RULES.get(name):
         found += rule(obj, old)
     return found
-
-
-def of_kind(resource: Resource) -> list[str]:
-    """A deprecated kind says so whenever it is asked for."""
-    name = resource.group_resource
-    return [_DEPRECATED_KINDS[name]] if name in _DEPRECATED_KINDS else []
 
 
 def for_read(resource: Resource) -> list[str]:
