@@ -274,6 +274,7 @@ def _checks(core: Core, hooks: PostStartHooks) -> tuple[dict[str, Check], dict[s
     ready: dict[str, Check] = {
         **live,
         **store,
+        "etcd-readiness": store["etcd"],
         "informer-sync": lambda: None if core.feed.synced.is_set() else "the caches are not filled yet",
         **hooks.checks(),
         "shutdown": lambda: "the server is stopping" if core.draining.is_set() else None,

@@ -27,6 +27,7 @@ from control_plane.apiserver.watch_cache.cache import ResourceCache
 
 MAX_WAIT_S = 15.0  # in a queue: a quarter of a request's time
 MAX_REMEMBERED = 8192
+MAX_TALLIES = 2048  # those of schemas that are gone are forgotten beyond it
 SCHEMA_HEADER, LEVEL_HEADER = "X-Kubernetes-PF-FlowSchema-UID", "X-Kubernetes-PF-PriorityLevel-UID"
 
 Object = dict[str, Any]
@@ -176,9 +177,20 @@ class Fairness:
         names = (level.name, schema.name)
         tally = self.tallies.get(names)
         if tally is None:
+            if len(self.tallies) >= MAX_TALLIES:
+                self._prune()
             tally = self.tallies[names] = Tally(schema.name, level.name)
         headers = {SCHEMA_HEADER: schema.object["metadata"].get("uid", ""), LEVEL_HEADER: level.uid}
         return _Flow(level, tuple(hand), tally, headers, flow)
+
+    def _prune(self) -> None:
+        """Forget what was counted of schemas that are gone."""
+        present = {(each.level, each.name) for each in self.schemas}
+        self.tallies = {
+            names: tally
+            for names, tally in self.tallies.items()
+            if names in present or tally.executing_seats or tally.waiting
+        }
 
     async def _wait(
         self, ticket: Ticket, level: Level, info: RequestInfo, flow: _Flow, user: UserInfo

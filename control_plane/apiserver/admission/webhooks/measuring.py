@@ -23,6 +23,10 @@ REJECTIONS = Counts(
     _PREFIX + "rejection_count", "Refusals and failures.", (*_WEBHOOK, "error_type", "rejection_code")
 )
 
+FAIL_OPEN = Counts(
+    _PREFIX + "fail_open_count", "Requests let through as a webhook could not be asked.", ("name", "type")
+)
+
 
 async def measured(name: str, request: AdmissionRequest, mutating: bool, call: Awaitable[Answer]) -> Answer:
     """Await the call."""

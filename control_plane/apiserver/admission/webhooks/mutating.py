@@ -23,6 +23,7 @@ from control_plane.apiserver.admission.webhooks.asking import Asking
 from control_plane.apiserver.admission.webhooks.configuration import Webhooks
 from control_plane.apiserver.admission.webhooks.errors import CallFailed
 from control_plane.apiserver.admission.webhooks.matching import Invocation
+from control_plane.apiserver.admission.webhooks.measuring import FAIL_OPEN
 from control_plane.apiserver.patch.errors import PatchError
 from control_plane.apiserver.patch.json_patch import apply_json_patch
 from store.component import logs
@@ -82,6 +83,7 @@ class MutatingAdmissionWebhook(Plugin):
             if not webhook.ignore_failure:
                 raise error.status() from error
             log.warning("failed calling webhook, failing open", webhook=webhook.name, reason=error)
+            FAIL_OPEN.add((webhook.name, "admit"))
             request.annotations[f"failed-open.mutation.webhook.admission.k8s.io/{place}"] = webhook.name
             return False
         noted = {

@@ -12,6 +12,7 @@ from control_plane.apiserver.admission.webhooks.asking import Asking
 from control_plane.apiserver.admission.webhooks.configuration import Webhooks
 from control_plane.apiserver.admission.webhooks.errors import CallFailed
 from control_plane.apiserver.admission.webhooks.matching import Invocation
+from control_plane.apiserver.admission.webhooks.measuring import FAIL_OPEN
 from store.component import logs
 
 log = logs.get("apiserver.admission")
@@ -51,6 +52,7 @@ class ValidatingAdmissionWebhook(Plugin):
             if not webhook.ignore_failure:
                 return error.status()
             log.warning("failed calling webhook, failing open", webhook=webhook.name, reason=error)
+            FAIL_OPEN.add((webhook.name, "validating"))
             key = f"failed-open.validating.webhook.admission.k8s.io/round_0_index_{index}"
             request.annotations[key] = webhook.name
         return None
