@@ -115,7 +115,7 @@ class StoreMachine:
 
     def release_some(self, limit: int) -> bool:
         """Free about `limit` changes that nobody can read any more; False when there is nothing (more) to do."""
-        if not self._retired:
+        if not self._retired or self._retired[-1].pins:  # a snapshot is being made of it
             return self.store.release_some(limit)
         if not self._retired[-1].dismantle(limit):
             self._retired.pop()

@@ -15,7 +15,7 @@ from store.api import main
 from store.client import Compacted, LeaseNotFound, StoreClient
 
 from ..conftest import BalsaCluster, TlsFiles, balsa_cluster, needs_etcd, real_etcd, wait_ready
-from .grpc.test_etcdctl import Etcdctl
+from .grpc.etcdctl import Etcdctl
 
 pytestmark = [
     needs_etcd,

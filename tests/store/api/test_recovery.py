@@ -16,7 +16,7 @@ from store.client import StoreClient, StoreError
 from tests.chaos.cluster import ChaosMember
 
 from ..conftest import START_TIMEOUT_S, BalsaCluster, TlsFiles, balsa_cluster, free_port, wait_ready
-from .grpc.test_etcdctl import Etcdctl
+from .grpc.etcdctl import Etcdctl
 
 
 def run(*argv: str) -> int:

@@ -13,7 +13,7 @@ from store.api import main
 from store.api.status_command import size
 
 from ..conftest import TlsFiles, balsa_cluster, eventually
-from .grpc.test_etcdctl import Etcdctl
+from .grpc.etcdctl import Etcdctl
 
 needs_etcdctl = pytest.mark.skipif(shutil.which("etcdctl") is None, reason="no etcdctl on this machine")
 

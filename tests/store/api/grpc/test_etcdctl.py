@@ -7,87 +7,23 @@ only what is random (member and lease ids, times, addresses) is masked.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import re
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from ...conftest import BalsaCluster, TlsFiles, balsa_cluster, eventually, needs_etcd, real_etcd
-
-COMMAND_TIMEOUT_S = 10.0
+from .etcdctl import COMMAND_TIMEOUT_S, Etcdctl, kill, masked, transcript
+from .etcdctl_scripts import AUTH_SCRIPTS, SCRIPTS
 
 pytestmark = [
     needs_etcd,
     pytest.mark.skipif(shutil.which("etcdctl") is None, reason="no etcdctl on this machine"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-
-
-@dataclass(frozen=True)
-class Etcdctl:
-    url: str
-    tls: TlsFiles
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")},
-            "ETCDCTL_API": "3",
-            "ETCDCTL_ENDPOINTS": self.url,
-            "ETCDCTL_CACERT": str(self.tls.ca),
-            "ETCDCTL_CERT": str(self.tls.directory / "client.crt"),
-            "ETCDCTL_KEY": str(self.tls.directory / "client.key"),
-        }
-
-    async def start(self, *args: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            "etcdctl",
-            *args,
-            env=self.environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-
-    async def run(self, command: str | list[str], stdin: str = "") -> str:
-        """The output, masked; the exit code too when it is not 0."""
-        process = await self.start(*(command.split() if isinstance(command, str) else command))
-        try:
-            async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                output, _ = await process.communicate(stdin.encode())
-        except TimeoutError:
-            kill(process)
-            await process.wait()
-            return "(it does not end)\n"
-        text = masked(output.decode())
-        return f"{text}(exit code {process.returncode})\n" if process.returncode else text
-
-
-def kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-
-
-def masked(text: str) -> str:
-    lines = [line for line in text.splitlines(keepends=True) if not line.startswith(('{"level"', "{level"))]
-    text = "".join(lines)
-    for pattern, replacement in (
-        (r"(?<= ) *\b[0-9a-f]{13,16}\b|\b[0-9a-f]{13,16}\b", "<id>"),  # a short one is padded
-        (r"0xc000[0-9a-f]+", "<pointer>"),  # etcdctl panics at what it does not understand
-        (r"https://127\.0\.0\.1:\d+", "<url>"),
-        (r"\d+(\.\d+)?(µs|ms|s)\b", "<time>"),
-        (r'"(cluster_id|member_id|raft_term|ID|leader)":\d+', r'"\1":0'),
-        (r"(\"(ClusterID|MemberID|Leader|RaftTerm)\" : )\d+", r"\1 0"),
-        (r"remaining\(\d+s\)", "remaining(<time>)"),
-    ):
-        text = re.sub(pattern, replacement, text)
-    return text
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -102,206 +38,6 @@ async def both(
 ) -> AsyncIterator[tuple[Etcdctl, Etcdctl]]:
     async with real_etcd(tmp_path_factory.mktemp("etcd"), tls) as url:
         yield Etcdctl(balsa.urls[0], tls), Etcdctl(url, tls)
-
-
-Step = str | tuple[str, str]  # a command, or one with what it is given on stdin
-
-SCRIPTS: dict[str, list[Step]] = {
-    "put and get": [
-        "put a 1",
-        "get a",
-        "get a --print-value-only",
-        "get a -w json",
-        "get a -w fields",
-        "get none",
-    ],
-    "put options": [
-        "put a 2 --prev-kv",
-        "put a --ignore-value",
-        "put nothing --ignore-value",
-        "put a 3 --lease=99",
-    ],
-    "put from stdin": [("put s", "text"), "get s"],
-    "get ranges": [
-        *(f"put r{each} v{each}" for each in (1, 2, 3, 4)),
-        "get r1 r3",
-        "get --prefix r",
-        "get --prefix r --limit=2",
-        "get --prefix r --keys-only",
-        "get --prefix r --order=DESCEND --sort-by=CREATE",
-        "get --from-key r3",
-        "get --prefix r --count-only -w fields",
-        "get --prefix r --order=WRONG",
-    ],
-    "past and future revisions": [
-        "put h 1",
-        "put h 2",
-        "get h --rev=2",
-        "get h --rev=100000",
-        "get a --rev=2",
-    ],
-    "delete": ["put d1 1", "put d2 2", "del d1", "del d1", "del --prefix d --prev-kv", "del --from-key zzz"],
-    "transactions": [
-        "put t 1",
-        ("txn", 'value("t") = "1"\n\nput t 2\nget t\n\nget t\n\n'),
-        ("txn", 'value("t") = "1"\n\nput t 3\n\nget t\nput u 1\n\n'),
-        ("txn", 'mod("t") > "0"\nversion("t") = "2"\ncreate("nope") = "0"\n\ndel u\nput w 1\n\n\n'),
-        ("txn", 'lease("t") = "0"\n\nput t 9\nput t 10\n\n\n'),
-        ("txn -w json", 'value("t") != "1"\n\nget t\n\n\n'),
-    ],
-    "interactive transactions": [
-        "put ti 1",
-        ("txn -i", 'value("ti") = "1"\n\nput ti 2\nget ti\n\nget ti\n\n'),
-        ("txn -i", 'value("ti") = "1"\n\nput ti 3\n\nget ti\n\n'),
-        ("txn -i", "nonsense\n"),
-    ],
-    "as JSON and in hexadecimal": [
-        "put x y -w json",
-        "put x z -w json --prev-kv",
-        "get --hex x",
-        "get x --consistency=s",
-        "get --prefix x --count-only -w json",
-        "del x -w json --prev-kv",
-        "lease list -w json",
-        "user list -w json",
-        "role list -w json",
-        "role add rj",
-        "role grant-permission rj read a z",
-        "role get rj -w json",
-        "user add uj:p",
-        "user grant-role uj rj",
-        "user get uj -w json",
-        "user delete uj",
-        "role delete rj",
-    ],
-    "wrong usage": [
-        *("get", "put a", "del", "watch", "lock", "elect", "move-leader", "snapshot save"),
-        *("get a z --prefix --from-key", "get a --consistency=x", "compaction x", "snapshot status /none"),
-        *("role grant-permission none read", "lease timetolive", "check perf --load=none", "no-such-command"),
-    ],
-    "leases": [
-        "lease grant 1000",
-        "lease grant 0",
-        "lease revoke 1234",
-        "lease timetolive 1234",
-        "lease keep-alive --once 1234",
-        "lease grant 9000000001",
-    ],
-    "compaction": [
-        "put c 1",
-        "compaction 5",
-        "compaction 5",
-        "get c --rev=3",
-        "compaction 1000000",
-        "watch c --rev=2",
-    ],
-    "alarms and maintenance": [
-        "alarm list",
-        "alarm disarm",
-        "defrag",
-        "endpoint health",
-        "member list -w json",
-    ],
-    "members": [
-        "member remove 1234567890abcdef",
-        "member update 1234567890abcdef --peer-urls=https://127.0.0.1:1",
-        "member promote 1234567890abcdef",
-        "member add x --peer-urls=ftp://x",
-        "move-leader 1234567890abcdef",
-    ],
-}
-
-AUTH_SCRIPTS: dict[str, list[Step]] = {
-    "users and roles": [
-        "user add root:pw",
-        "user add alice:a",
-        "user add alice:a",
-        "user add bob --no-password",
-        "user get alice",
-        "user get nobody",
-        "user delete nobody",
-        "user passwd nobody --interactive=false",
-        "role add r",
-        "role add r",
-        "role get r",
-        "role get none",
-        "role delete none",
-        "role grant-permission none read x",
-        "role grant-permission r read x",
-        "role grant-permission r readwrite foo zoo",
-        "role grant-permission r write --prefix p",
-        "role grant-permission r write --from-key q",
-        "role get r",
-        "role revoke-permission r y",
-        "role revoke-permission r x",
-        "role get r",
-        "user grant-role alice none",
-        "user grant-role alice r",
-        "user grant-role alice r",
-        "user revoke-role alice none",
-        "user get alice --detail",
-        "user list",
-        "role list",
-        "auth enable",  # etcdctl then grants the role and tries again
-        "user grant-role root root",
-        "user list",
-        "--user=root:pw user get root",
-        "--user=root:pw role list",
-        "--user=root:pw auth enable",
-    ],
-    "authentication": [
-        "put foo 1",
-        "get foo",
-        "user list",
-        "--user=alice:a put foo 1",
-        "--user=alice:a put foo 2 --prev-kv",
-        "--user=alice:a get foo",
-        "--user=alice:a get foo zoo",
-        "--user=alice:a get foo zop",
-        "--user=alice:a get --prefix f",
-        "--user=alice:a put p1 1",
-        "--user=alice:a put p1 1 --prev-kv",
-        "--user=alice:a get p1",
-        "--user=alice:a put x 1",
-        "--user=alice:a del --from-key q",
-        "--user=alice:a del --from-key p",
-        ("--user=alice:a txn", 'value("foo") = "2"\n\nput foo 3\n\nput foo 4\n\n'),
-        ("--user=alice:a txn", 'value("foo") = "3"\n\nput foo 4\n\nput x 4\n\n'),
-        ("--user=alice:a txn", 'value("x") = "3"\n\nput foo 4\n\n\n'),
-        "--user=alice:a user get alice",
-        "--user=alice:a user get bob",
-        "--user=alice:a role get r",
-        "--user=alice:a user list",
-        "--user=alice:a role list",
-        "--user=alice:a watch a",
-        "--user=alice:a auth disable",
-        "--user=alice:wrong get foo",
-        "--user=nobody:x get foo",
-        "--user=bob:x get foo",
-        "--user=root:pw get --prefix f",
-        "--user=root:pw user delete root",
-        "--user=root:pw user revoke-role root root",
-        ("--user=root:pw user passwd alice --interactive=false", "b\n"),
-        "--user=alice:a get foo",
-        "--user=alice:b get foo",
-        "--user=root:pw role delete r",
-        "--user=alice:b get foo",
-        "--user=root:pw auth disable",
-        "--user=root:pw get foo",
-        "get foo",
-        "user delete alice",
-        "user delete bob",
-        "user list",
-    ],
-}
-
-
-async def transcript(etcdctl: Etcdctl, script: list[Step]) -> str:
-    lines = []
-    for step in script:
-        command, stdin = (step, "") if isinstance(step, str) else step
-        lines.append(f"$ {command}\n{await etcdctl.run(command, stdin)}")
-    return "".join(lines)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
