@@ -22,6 +22,10 @@ _PERCENT = "[0-9]+%"
 _SYSCTL_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL = rf"({_SYSCTL_SEGMENT}[\./])*{_SYSCTL_SEGMENT}"
 
+_UNDERSCORED_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_UNDERSCORED = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
+
+_UNDERSCORED_RE = re.compile(_UNDERSCORED, re.ASCII)
 _LABEL_RE = re.compile(_LABEL, re.ASCII)
 _SUBDOMAIN_RE = re.compile(_SUBDOMAIN, re.ASCII)
 _DNS1035_RE = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?", re.ASCII)
@@ -73,6 +77,13 @@ def dns_subdomain(value: str) -> Problems:
     problems = [_characters(SUBDOMAIN_MAX)] if len(value) > SUBDOMAIN_MAX else []
     if not _SUBDOMAIN_RE.fullmatch(value):
         problems.append(_SUBDOMAIN_MESSAGE)
+    return problems
+
+
+def subdomain_with_underscores(value: str) -> Problems:
+    problems = [_characters(SUBDOMAIN_MAX)] if len(value) > SUBDOMAIN_MAX else []
+    if not _UNDERSCORED_RE.fullmatch(value):
+        problems.append(_UNDERSCORED_MESSAGE)
     return problems
 
 
@@ -226,6 +237,11 @@ _DNS1035_MESSAGE = _regex(
 _SUBDOMAIN_MESSAGE = _regex(
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
     _SUBDOMAIN,
+    "example.com",
+)
+_UNDERSCORED_MESSAGE = _regex(
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+    _UNDERSCORED,
     "example.com",
 )
 _WILDCARD_MESSAGE = _regex(

@@ -6,7 +6,7 @@ from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.quantity import parse_or_zero
-from control_plane.api.validation import metadata, pod, resources
+from control_plane.api.validation import metadata, placement, resources
 from control_plane.api.validation.registry import (
     NOT_NEGATIVE,
     Errors,
@@ -133,7 +133,7 @@ def runtime_class(obj: Object) -> Errors:
     yield from resources.requirements("overhead.podFixed", {"limits": overhead})
     scheduling = obj.get("scheduling") or {}
     yield from metadata.labels("scheduling.nodeSelector", scheduling.get("nodeSelector"))
-    yield from pod.tolerations("scheduling.tolerations", scheduling.get("tolerations") or [])
+    yield from placement.tolerations("scheduling.tolerations", scheduling.get("tolerations") or [])
 
 
 @on_update("runtimeclasses.node.k8s.io")

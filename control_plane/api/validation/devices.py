@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.validation.pod import node_selector_term
+from control_plane.api.validation.placement import node_selector_term
 from control_plane.api.validation.registry import (
     Errors,
     Object,

@@ -61,7 +61,8 @@ def _reference(path: str, kind: str, reference: Mapping[str, Any]) -> Errors:
     elif kind == "resourceFieldRef":
         yield from resource_reference(path, reference, needs_container=False)
     elif kind in ("configMapKeyRef", "secretKeyRef"):
-        key = reference.get("key", "")
+        name, key = reference.get("name", ""), reference.get("key", "")
+        yield from problems(f"{path}.name", name, names.dns_subdomain(name))
         if not key:
             yield errors.required(f"{path}.key")
         else:

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.validation import containers, metadata, volumes
+from control_plane.api.validation import containers, metadata, placement, volumes
 from control_plane.api.validation.registry import Errors, Object, on_create, one_of, problems, spec_of
 
-_RESTART_POLICIES = ("Always", "Never", "OnFailure")
-_DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
-_PREEMPTION = ("Never", "PreemptLowerPriority")
-_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
-_UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
-_NODE_OPERATORS = ("DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn")
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
+_DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+_PREEMPTION = ("PreemptLowerPriority", "Never")
+_MAX_NAMESERVERS, _MAX_SEARCHES, _MAX_SEARCH_CHARS = 3, 32, 2048
 _MAX_DEADLINE_S = 2**31 - 1
 _MAX_ID = 2**31 - 1
 _ROLLED_NAMES = ("serviceAccountName", "nodeName", "priorityClassName")
@@ -55,21 +53,26 @@ def pod_spec(path: str, spec: Mapping[str, Any]) -> Errors:
     yield from containers.all_containers(path, spec, {volume.get("name", ""): volume for volume in listed})
     yield from one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
     yield from one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
-    yield from _dns_config(path, spec)
+    yield from _dns_config(f"{path}.dnsConfig", spec.get("dnsConfig"), spec.get("dnsPolicy"))
+    yield from _resource_claims(f"{path}.resourceClaims", spec.get("resourceClaims") or [])
+    yield from _host_users(path, spec)
     yield from metadata.labels(f"{path}.nodeSelector", spec.get("nodeSelector"))
     yield from _names(path, spec)
     yield from _times(path, spec)
     yield from _security(f"{path}.securityContext", spec.get("securityContext") or {}, spec)
-    yield from _affinity(f"{path}.affinity", spec.get("affinity") or {})
-    yield from tolerations(f"{path}.tolerations", spec.get("tolerations") or [])
-    yield from _spread(f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints") or [])
+    yield from placement.affinity(f"{path}.affinity", spec.get("affinity") or {})
+    yield from placement.tolerations(f"{path}.tolerations", spec.get("tolerations") or [])
+    yield from placement.spread(
+        f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints") or []
+    )
     yield from _gates(path, spec)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         yield from problems(
             f"{path}.hostAliases[{index}].ip", alias.get("ip", ""), names.ip(alias.get("ip", ""))
         )
-        for host in alias.get("hostnames") or ():
-            yield from problems(f"{path}.hostAliases[{index}].hostnames", host, names.dns_subdomain(host))
+        for number, host in enumerate(alias.get("hostnames") or ()):
+            where = f"{path}.hostAliases[{index}].hostnames[{number}]"
+            yield from problems(where, host, names.dns_subdomain(host))
     if policy := spec.get("preemptionPolicy"):
         yield from one_of(f"{path}.preemptionPolicy", policy, _PREEMPTION)
 
@@ -93,18 +96,71 @@ def _times(path: str, spec: Mapping[str, Any]) -> Errors:
         )
 
 
-def _dns_config(path: str, spec: Mapping[str, Any]) -> Errors:
-    config = spec.get("dnsConfig")
-    if spec.get("dnsPolicy") == "None":
+def _dns_config(path: str, config: Mapping[str, Any] | None, policy: str | None) -> Errors:
+    servers = (config or {}).get("nameservers") or []
+    if policy == "None":
         if config is None:
-            yield errors.required(f"{path}.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None")
-        elif not config.get("nameservers"):
-            yield errors.required(
-                f"{path}.dnsConfig.nameservers",
-                "must provide at least one DNS nameserver when `dnsPolicy` is None",
-            )
-    for index, server in enumerate((config or {}).get("nameservers") or ()):
-        yield from problems(f"{path}.dnsConfig.nameservers[{index}]", server, names.ip(server))
+            yield errors.required(path, "must provide `dnsConfig` when `dnsPolicy` is None")
+            return
+        if not servers:
+            why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+            yield errors.required(f"{path}.nameservers", why)
+            return
+    if config is None:
+        return
+    if len(servers) > _MAX_NAMESERVERS:
+        why = f"must not have more than {_MAX_NAMESERVERS} nameservers"
+        yield errors.invalid_value(f"{path}.nameservers", servers, why)
+    for index, server in enumerate(servers):
+        yield from problems(f"{path}.nameservers[{index}]", server, names.ip(server))
+    yield from _searches(f"{path}.searches", config.get("searches") or [])
+    for index, option in enumerate(config.get("options") or ()):
+        if not option.get("name"):
+            yield errors.required(f"{path}.options[{index}]", "must not be empty")
+
+
+def _searches(path: str, searches: list[str]) -> Errors:
+    if len(searches) > _MAX_SEARCHES:
+        yield errors.invalid_value(path, searches, f"must not have more than {_MAX_SEARCHES} search paths")
+    if len(" ".join(searches)) > _MAX_SEARCH_CHARS:
+        why = f"must not have more than {_MAX_SEARCH_CHARS} characters (including spaces) in the search list"
+        yield errors.invalid_value(path, searches, why)
+    for index, search in enumerate(searches):
+        plain = search.removesuffix(".")
+        if search != ".":
+            yield from problems(f"{path}[{index}]", plain, names.subdomain_with_underscores(plain))
+
+
+def _host_users(path: str, spec: Mapping[str, Any]) -> Errors:
+    """A user namespace of its own goes with no other namespace of the host's."""
+    if spec.get("hostUsers") is not False:
+        return
+    for key, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
+        if spec.get(key):
+            yield errors.forbidden_field(f"{path}.{shown}", "when `pod.Spec.HostUsers` is false")
+
+
+def _resource_claims(path: str, claims: list[Mapping[str, Any]]) -> Errors:
+    taken: set[str] = set()
+    for index, claim in enumerate(claims):
+        where, name = f"{path}[{index}]", claim.get("name", "")
+        if not name:
+            yield errors.required(f"{where}.name")
+        elif name in taken:
+            yield errors.duplicate(f"{where}.name", name)
+        else:
+            yield from problems(f"{where}.name", name, names.dns_label(name))
+        taken.add(name)
+        keys = ("resourceClaimName", "resourceClaimTemplateName")
+        given = [key for key in keys if claim.get(key) is not None]
+        if len(given) > 1:
+            why = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            yield errors.invalid_value(where, dict(claim), why)
+        if not given:
+            why = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            yield errors.invalid_value(where, dict(claim), why)
+        for key in given:
+            yield from problems(f"{where}.{key}", claim[key], names.dns_subdomain(claim[key]))
 
 
 def _security(path: str, context: Mapping[str, Any], spec: Mapping[str, Any]) -> Errors:
@@ -148,120 +204,3 @@ def _gates(path: str, spec: Mapping[str, Any]) -> Errors:
     for index, gate in enumerate(spec.get("readinessGates") or ()):
         name = gate.get("conditionType", "")
         yield from problems(f"{path}.readinessGates[{index}].conditionType", name, names.label_key(name))
-
-
-def tolerations(path: str, listed: list[Mapping[str, Any]]) -> Errors:
-    for index, toleration in enumerate(listed):
-        where, key = f"{path}[{index}]", toleration.get("key", "")
-        operator, effect = toleration.get("operator", ""), toleration.get("effect", "")
-        if key:
-            yield from problems(f"{where}.key", key, names.label_key(key))
-        elif operator != "Exists":
-            yield errors.invalid_value(
-                f"{where}.operator",
-                operator,
-                'operator must be Exists when `key` is empty, which means "match all values and all keys"',
-            )
-        if "tolerationSeconds" in toleration and effect != "NoExecute":
-            yield errors.invalid_value(
-                f"{where}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"
-            )
-        if operator == "Exists" and toleration.get("value"):
-            yield errors.invalid_value(
-                f"{where}.operator", dict(toleration), "value must be empty when `operator` is 'Exists'"
-            )
-        elif operator in ("", "Equal"):
-            yield from problems(
-                f"{where}.operator",
-                toleration.get("value", ""),
-                names.label_value(toleration.get("value", "")),
-            )
-        elif operator not in ("Exists", "Gt", "Lt"):
-            yield errors.not_supported(f"{where}.operator", operator, ("Equal", "Exists"))
-        if effect:
-            yield from one_of(f"{where}.effect", effect, _EFFECTS)
-
-
-def _spread(path: str, constraints: list[Mapping[str, Any]]) -> Errors:
-    taken: set[tuple[str, str]] = set()
-    for index, constraint in enumerate(constraints):
-        where = f"{path}[{index}]"
-        if constraint.get("maxSkew", 0) <= 0:
-            yield errors.invalid_value(
-                f"{where}.maxSkew", constraint.get("maxSkew", 0), "must be greater than zero"
-            )
-        if not constraint.get("topologyKey"):
-            yield errors.required(f"{where}.topologyKey", "can not be empty")
-        else:
-            yield from problems(
-                f"{where}.topologyKey", constraint["topologyKey"], names.label_key(constraint["topologyKey"])
-            )
-        yield from one_of(f"{where}.whenUnsatisfiable", constraint.get("whenUnsatisfiable"), _UNSATISFIABLE)
-        pair = (constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", ""))
-        if pair in taken:
-            yield errors.duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", f"{{{pair[0]}, {pair[1]}}}")
-        taken.add(pair)
-        domains = constraint.get("minDomains")
-        if domains is not None and domains <= 0:
-            yield errors.invalid_value(f"{where}.minDomains", domains, "must be greater than zero")
-        yield from metadata.label_selector(f"{where}.labelSelector", constraint.get("labelSelector"))
-
-
-def _affinity(path: str, affinity: Mapping[str, Any]) -> Errors:
-    node = affinity.get("nodeAffinity") or {}
-    required = node.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is not None:
-        where = f"{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
-        if not required.get("nodeSelectorTerms"):
-            yield errors.required(f"{where}.nodeSelectorTerms", "must have at least one node selector term")
-        for index, term in enumerate(required.get("nodeSelectorTerms") or ()):
-            yield from node_selector_term(f"{where}.nodeSelectorTerms[{index}]", term)
-    for index, preferred in enumerate(node.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
-        where = f"{path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
-        yield from _weight(where, preferred)
-        yield from node_selector_term(f"{where}.preference", preferred.get("preference") or {})
-    for kind in ("podAffinity", "podAntiAffinity"):
-        rules = affinity.get(kind) or {}
-        for index, term in enumerate(rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ()):
-            yield from _pod_term(
-                f"{path}.{kind}.requiredDuringSchedulingIgnoredDuringExecution[{index}]", term
-            )
-        for index, preferred in enumerate(rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
-            where = f"{path}.{kind}.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
-            yield from _weight(where, preferred)
-            yield from _pod_term(f"{where}.podAffinityTerm", preferred.get("podAffinityTerm") or {})
-
-
-def _weight(path: str, preferred: Mapping[str, Any]) -> Errors:
-    if not 1 <= preferred.get("weight", 0) <= 100:
-        yield errors.invalid_value(f"{path}.weight", preferred.get("weight", 0), "must be in the range 1-100")
-
-
-def _pod_term(path: str, term: Mapping[str, Any]) -> Errors:
-    yield from metadata.label_selector(f"{path}.labelSelector", term.get("labelSelector"))
-    key = term.get("topologyKey", "")
-    if not key:
-        yield errors.required(f"{path}.topologyKey", "can not be empty")
-    else:
-        yield from problems(f"{path}.topologyKey", key, names.label_key(key))
-
-
-def node_selector_term(path: str, term: Mapping[str, Any]) -> Errors:
-    for index, expression in enumerate(term.get("matchExpressions") or ()):
-        where = f"{path}.matchExpressions[{index}]"
-        operator, values = expression.get("operator", ""), expression.get("values") or []
-        if operator in ("In", "NotIn") and not values:
-            yield errors.required(f"{where}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-        elif operator in ("Exists", "DoesNotExist") and values:
-            yield errors.forbidden_field(
-                f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            )
-        elif operator in ("Gt", "Lt") and len(values) != 1:
-            yield errors.required(
-                f"{where}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'"
-            )
-        elif operator not in _NODE_OPERATORS:
-            yield errors.invalid_value(f"{where}.operator", operator, "not a valid selector operator")
-        yield from problems(
-            f"{where}.key", expression.get("key", ""), names.label_key(expression.get("key", ""))
-        )

@@ -59,7 +59,8 @@ def _gates(spec: dict[str, Any], before: dict[str, Any]) -> Errors:
     for index, gate in enumerate(spec.get("schedulingGates") or ()):
         if gate.get("name") not in had:
             yield errors.forbidden_field(
-                f"spec.schedulingGates[{index}]", "only deletion is allowed, but found new scheduling gate"
+                f"spec.schedulingGates[{index}].name",
+                f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'",
             )
 
 

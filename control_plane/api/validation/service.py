@@ -7,7 +7,7 @@ from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.validation import metadata
-from control_plane.api.validation.containers import port as port_reference
+from control_plane.api.validation.handlers import port as port_reference
 from control_plane.api.validation.registry import (
     Errors,
     Object,

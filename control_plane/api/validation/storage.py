@@ -5,7 +5,7 @@ from __future__ import annotations
 from control_plane.api import errors, names
 from control_plane.api.quantity import parse_or_zero
 from control_plane.api.validation import csi, metadata, volumes
-from control_plane.api.validation.pod import node_selector_term
+from control_plane.api.validation.placement import node_selector_term
 from control_plane.api.validation.registry import (
     Errors,
     Object,

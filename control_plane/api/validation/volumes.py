@@ -7,8 +7,8 @@ from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.quantity import parse_or_zero
-from control_plane.api.validation.containers import relative_path
 from control_plane.api.validation.environment import field_reference, resource_reference
+from control_plane.api.validation.mounts import relative_path
 from control_plane.api.validation.registry import NOT_NEGATIVE, Errors, one_of, problems
 
 _MAX_MODE = 0o777

@@ -195,7 +195,7 @@ REFUSED: list[Any] = [
     pytest.param(
         "pods",
         samples.pod(restartPolicy="Sometimes"),
-        ['spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"'],
+        ['spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"'],
         id="restart policy",
     ),
     pytest.param(
