@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from store.api import machine, messages
 from store.api.errors import BadRequest
@@ -124,19 +125,21 @@ def header_block(data: bytes) -> bool:
 
 
 def grpc_message(data: bytes) -> bool:
-    understood = False
-    for kind in _numbers:
-        with contextlib.suppress(Malformed):
-            read(kind, data)
-            understood = True
-    return understood
+    return _is_one_of(read, _numbers, Malformed, data)
 
 
 def json_body(data: bytes) -> bool:
+    return _is_one_of(decode_json, JSON_KINDS, BadRequest, data)
+
+
+def _is_one_of(
+    parse: Callable[[Any, bytes], object], kinds: Iterable[type], error: type[Exception], data: bytes
+) -> bool:
+    """Every kind is tried, since each has its own table."""
     understood = False
-    for kind in JSON_KINDS:
-        with contextlib.suppress(BadRequest):
-            decode_json(kind, data)
+    for kind in kinds:
+        with contextlib.suppress(error):
+            parse(kind, data)
             understood = True
     return understood
 
