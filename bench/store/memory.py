@@ -14,6 +14,7 @@ VALUE_BYTES = 256
 PER_TRANSACTION = 100
 CLIENTS = 8
 SETTLE_S = 10.0
+FILL_TIMEOUT_S = 600.0
 
 
 async def measure(clusters: dict[str, Cluster]) -> dict[str, Any]:
@@ -34,8 +35,8 @@ async def fill(cluster: Cluster, prefix: bytes, keys: int, value_bytes: int) -> 
     total = keys // PER_TRANSACTION
 
     def request(number: int) -> bytes:
-        if number >= total - CLIENTS:
-            load.running = False
+        if number >= total - 1:
+            load.running = False  # every number before is on its way
         numbers = range(number * PER_TRANSACTION, (number + 1) * PER_TRANSACTION)
         return grpc_load.puts([(prefix + b"%010d" % n, b"%0*d" % (value_bytes, n)) for n in numbers])
 
@@ -46,8 +47,9 @@ async def fill(cluster: Cluster, prefix: bytes, keys: int, value_bytes: int) -> 
     transports = [
         await connect(door, load, cluster.urls[number % len(NAMES)], tls) for number in range(CLIENTS)
     ]
-    while len(load.latencies_s) + load.failures < total:  # noqa: ASYNC110 - the clients are no tasks
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(FILL_TIMEOUT_S):
+        while len(load.latencies_s) + load.failures < total:  # noqa: ASYNC110 - the clients are no tasks
+            await asyncio.sleep(0.05)
     for transport in transports:
         transport.abort()  # type: ignore[attr-defined]
     if load.failures:
