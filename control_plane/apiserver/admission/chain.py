@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from control_plane.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest
-from control_plane.apiserver.admission.measuring import ADMIT, VALIDATE, measured
+from control_plane.apiserver.admission.measuring import ADMIT, VALIDATE, Step
 from control_plane.apiserver.admission.plugin import Dependencies, Plugin
 from control_plane.apiserver.admission.plugins.always_pull_images import AlwaysPullImages
 from control_plane.apiserver.admission.plugins.certificates import (
@@ -90,8 +90,9 @@ class UnknownPlugin(ValueError):
 class AdmissionChain:
     def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
         self._plugins = tuple(plugins)
-        self._admit = [(each.name, each.mutate) for each in plugins if _has(each, "mutate")]
-        self._validate = [(each.name, each.validate) for each in plugins if _has(each, "validate")]
+        self._admit = Step(ADMIT, [(each.name, each.mutate) for each in plugins if _has(each, "mutate")])
+        validating = [(each.name, each.validate) for each in plugins if _has(each, "validate")]
+        self._validate = Step(VALIDATE, validating)
 
     @property
     def names(self) -> list[str]:
@@ -104,10 +105,10 @@ class AdmissionChain:
             await self._mutate(request)
 
     async def _mutate(self, request: AdmissionRequest) -> None:
-        await measured(ADMIT, self._admit, request)
+        await self._admit.run(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        await measured(VALIDATE, self._validate, request)
+        await self._validate.run(request)
 
 
 def build_admission(
