@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from control_plane.api import meta
 from control_plane.api.quantity import NANO, parse
@@ -81,6 +82,7 @@ class Device:
     consumes: tuple[tuple[str, Counters], ...]  # by counter set
     capacity: Mapping[str, Capacity]
     shared: bool  # may be allocated several times
+    value: dict[str, Any] | None = None  # as expressions see it, once one has looked
 
     @property
     def binds_to_node(self) -> bool:

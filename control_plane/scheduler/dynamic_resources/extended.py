@@ -18,6 +18,7 @@ from control_plane.client.types import Obj
 
 IMPLICIT = "deviceclass.resource.kubernetes.io/"
 MARK = "resource.kubernetes.io/extended-resource-claim"
+STAND_IN = "extended/"  # before a pod's uid: the uid of its claim that is not made yet
 MAX_PREFIX = 58  # of a generated name
 SUFFIX = 5
 
@@ -45,6 +46,14 @@ def is_for(claim: Obj, pod: Obj) -> bool:
     return meta.annotations(claim).get(MARK) == "true" and meta.is_controlled_by(claim, pod)
 
 
+def stand_in(pod_uid: str) -> str:
+    return f"{STAND_IN}{pod_uid}"
+
+
+def is_stand_in(claim: Obj) -> bool:
+    return meta.uid_of(claim).startswith(STAND_IN)
+
+
 def claim_for(pod: Obj, requests: list[Obj]) -> Obj:
     """Its uid stands in until it is made."""
     return {
@@ -53,7 +62,7 @@ def claim_for(pod: Obj, requests: list[Obj]) -> Obj:
         "metadata": {
             "name": claim_name(pod),
             "namespace": meta.namespace_of(pod),
-            "uid": f"extended/{meta.uid_of(pod)}",
+            "uid": stand_in(meta.uid_of(pod)),
             "annotations": {MARK: "true"},
             "ownerReferences": [meta.controller_reference({"apiVersion": "v1", "kind": "Pod", **pod})],
         },

@@ -12,14 +12,11 @@ allocation, since the rule and not the device is wrong.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from control_plane.api import quantity
 from control_plane.scheduler.dynamic_resources.devices import Device
 from control_plane.scheduler.dynamic_resources.errors import RequestError
-
-CACHED_DEVICES = 4096
 
 
 class _Domains(dict[str, dict[str, Any]]):
@@ -36,7 +33,9 @@ def matches(expression: str, device: Device) -> bool:
     if isinstance(program, str):
         raise RequestError(f"CEL compile error: {program}")
     try:
-        answer = program.evaluate({"device": _value(device)})
+        if device.value is None:
+            device.value = _value(device)
+        answer = program.evaluate({"device": device.value})
     except (cel.EvaluationError, cel.BudgetExceeded) as error:
         raise RequestError(f"CEL runtime error: {error}") from error
     if not isinstance(answer, bool):
@@ -44,7 +43,6 @@ def matches(expression: str, device: Device) -> bool:
     return answer
 
 
-@lru_cache(maxsize=CACHED_DEVICES)
 def _value(device: Device) -> dict[str, Any]:
     driver = device.id[0]
     attributes, capacity = _Domains(), _Domains()

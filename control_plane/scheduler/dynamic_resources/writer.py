@@ -77,8 +77,11 @@ class ClaimWriter:
         self._handle.activate([pod_uid])
 
     async def drop(self, claim: Obj, pod: Obj) -> None:
-        """A claim for extended resources, if it was made. Its devices are promised until it is gone."""
+        """A claim for extended resources: this one, or, if it stood in for one, whichever was made. Its devices are
+        promised until it is gone, and so long no other is made."""
         while (found := await self._until_known(claim)) is not None and extended.is_for(found, pod):
+            if not extended.is_stand_in(claim) and meta.uid_of(found) != meta.uid_of(claim):
+                break
             try:
                 if FINALIZER in meta.finalizers(found):
                     found = await self._handle.client.update(RESOURCE_CLAIMS, _protected(found, False))
@@ -87,8 +90,9 @@ class ClaimWriter:
                 )
             except (StatusError, ConnectionFailed):
                 await self._handle.clock.sleep(TRY_AGAIN_S)
-        self._handle.devices.settle(meta.uid_of(claim))
-        self._handle.activate([meta.uid_of(pod)])
+        if extended.is_stand_in(claim):  # else the claim's deletion, once it is seen, brings the pod back
+            self._handle.devices.settle(meta.uid_of(claim))
+            self._handle.activate([meta.uid_of(pod)])
 
     async def release(self, claim: Obj, pod_uid: str, deallocate: bool) -> None:
         """Someone else's change comes first: then there is another event, and another try."""

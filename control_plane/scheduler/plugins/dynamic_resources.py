@@ -102,8 +102,7 @@ class DynamicResources(
             backed = self._backed(pod)
             if not claims and not backed:
                 return SKIP
-            if backed and (left := self._left_over(pod)) is not None:
-                self.handle.devices.later(self._writer.drop(left, pod.pod))
+            if backed and self._is_left_over(pod):
                 return unschedulable("a claim for its extended resources is being replaced")
             new = [claim for claim in claims if allocation_of(claim) is None]
             for claim in new:
@@ -230,10 +229,16 @@ class DynamicResources(
         by = self.handle.devices.backing
         return [name for name, amount in scalars.items() if amount and name in by]
 
-    def _left_over(self, pod: PodInfo) -> Obj | None:
-        """Its claim for extended resources, from a try that failed."""
-        found = self.handle.devices.claim(pod.namespace, extended.claim_name(pod.pod))
-        return found if found is not None and extended.is_for(found, pod.pod) else None
+    def _is_left_over(self, pod: PodInfo) -> bool:
+        """A claim for its extended resources, from a try that failed. It is on its way out."""
+        devices = self.handle.devices
+        if devices.is_pending(extended.stand_in(pod.uid)):
+            return True
+        found = devices.claim(pod.namespace, extended.claim_name(pod.pod))
+        if found is None or not extended.is_for(found, pod.pod):
+            return False
+        devices.later(self._writer.drop(found, pod.pod))
+        return True
 
     def _needed_here(self, pod: PodInfo, node: NodeInfo) -> _Extended | None:
         missing = [name for name in self._backed(pod) if not node.allocatable.scalars.get(name)]
@@ -273,8 +278,10 @@ def _may_help(pod: PodInfo, old: Obj | None, new: Obj | None) -> bool:
         return True
     if old is not None and allocation_of(old) is not None and (new is None or allocation_of(new) is None):
         return True
+    if meta.is_controlled_by(claim, pod.pod):
+        return True
     try:
         named = {each.claim for each in references(pod.pod)}
     except ClaimError:
-        return meta.is_controlled_by(claim, pod.pod)
+        return False
     return new is not None and meta.namespace_of(claim) == pod.namespace and meta.name_of(claim) in named

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from control_plane.api import errors, meta
+from control_plane.client.errors import ConnectionFailed
 from control_plane.client.gvr import DEVICE_CLASSES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
 from control_plane.client.types import Obj
-from control_plane.scheduler.dynamic_resources.extended import IMPLICIT, asked, backing
+from control_plane.scheduler.dynamic_resources.extended import IMPLICIT, asked, backing, claim_for
 from tests.control_plane.scheduler.build import node, pod
 from tests.control_plane.scheduler.test_device_allocator import A, device, device_class, slice_of
 from tests.control_plane.scheduler.test_scheduler import Cluster
@@ -173,3 +174,25 @@ async def test_what_a_failed_try_leaves_is_deleted(cluster: Cluster, where: str)
     assert name is not None
     assert name["status"]["extendedResourceClaimStatus"]["resourceClaimName"] == meta.name_of(claim)
     assert claim["status"]["reservedFor"]
+
+
+async def test_a_watch_that_lags_is_waited_for(cluster: Cluster) -> None:
+    """What a former try has left is deleted once, and not looked for again and again until the watch shows it."""
+    with_devices(cluster)
+    made = wants("p")
+    left = claim_for(made, [])
+    left["metadata"]["uid"] = "left"
+    cluster.api.create(RESOURCE_CLAIMS, left)
+    await settle()
+    cluster.api.fail_next(_follows_claims, lambda: ConnectionFailed("the watch lags"), 10_000)
+    cluster.api.break_watches()
+    await settle()
+    cluster.add(made)
+    await cluster.clock.advance(3)
+    await settle()
+    assert cluster.node_of("p") == ""
+    assert len(cluster.api.requests("", "/resourceclaims/")) < 10
+
+
+def _follows_claims(method: str, target: str) -> bool:
+    return "resourceclaims" in target and (method == "WATCH" or "resourceclaims/" not in target)
