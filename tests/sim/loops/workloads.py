@@ -75,10 +75,13 @@ def deployment(name: str, chance: random.Random) -> Obj:
 
 
 def with_devices(name: str, chance: random.Random) -> Obj:
-    """A deployment whose pods have a device each."""
+    """A deployment whose pods have a device each: by a claim, or in place of a resource."""
     made = deployment(name, chance)
-    entry = {"name": "gpu", "resourceClaimTemplateName": "gpu"}
-    made["spec"]["template"]["spec"]["resourceClaims"] = [entry]
+    spec = made["spec"]["template"]["spec"]
+    if chance.random() < 0.5:
+        spec["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "gpu"}]
+    else:
+        spec["containers"][0]["resources"]["requests"]["deviceclass.resource.kubernetes.io/gpu"] = "1"
     return made
 
 
