@@ -209,7 +209,7 @@ CLUSTER_ROLES: dict[str, tuple[str, ...]] = {
         f"{READ} | storage.k8s.io | csidrivers",
         f"{READ} | storage.k8s.io | csistoragecapacities",
         f"{READ} | storage.k8s.io | volumeattachments",
-        f"{READ} patch update | resource.k8s.io | resourceclaims",
+        f"create delete {READ} patch update | resource.k8s.io | resourceclaims",
         "patch update | resource.k8s.io | resourceclaims/binding resourceclaims/driver resourceclaims/status",
         f"{READ} | resource.k8s.io | deviceclasses devicetaintrules resourceslices",
         f"{READ} | scheduling.k8s.io | podgroups priorityclasses workloads",
