@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.api import meta
-from control_plane.api.strategy import service
+from control_plane.api.strategy import devices, service
 from control_plane.api.strategy.qos import qos_class
 
 Object = dict[str, Any]
@@ -295,6 +295,8 @@ HOOKS: Mapping[str, Hooks] = {
         status_update=_only_certificate,
         subresources={"approval": _only_approval},
     ),
+    "resourceclaims.resource.k8s.io": Hooks(status_update=devices.update_claim_status),
+    "resourceslices.resource.k8s.io": Hooks(create=devices.create_slice, update=devices.update_slice),
     "customresourcedefinitions.apiextensions.k8s.io": Hooks(
         create=_create_definition, update=_update_definition
     ),

@@ -1,4 +1,4 @@
-"""Device classes, claims and slices: what is refused, and in which words."""
+"""Device classes, claims and slices: what is refused, and in which words; what the server adds and takes away."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from control_plane.api.strategy import devices
 from control_plane.api.validation import validate_create, validate_update
 from tests.control_plane.api.samples import stored
 
@@ -123,3 +124,34 @@ def test_what_was_asked_stays() -> None:
     found, old = stored("resourceclaims.resource.k8s.io", claim())
     _, new = stored("resourceclaims.resource.k8s.io", claim(exactly(deviceClassName="other")))
     assert any("field is immutable" in str(each) for each in validate_update(found, new, old))
+
+
+def taint_times(slice_: Object) -> list[str]:
+    return [
+        taint["timeAdded"] for device in slice_["spec"]["devices"] for taint in device.get("taints") or ()
+    ]
+
+
+def test_a_taint_keeps_the_time_when_it_came() -> None:
+    plain = {"key": "k", "effect": "NoExecute"}
+    old = slice_({"name": "d", "taints": [{**plain, "timeAdded": "2024-01-01T00:00:00Z"}]}, {"name": "e"})
+    new = slice_({"name": "d", "taints": [plain]}, {"name": "e", "taints": [plain]})
+    devices.update_slice(new, old)
+    kept, added = taint_times(new)
+    assert kept == "2024-01-01T00:00:00Z"
+    assert added > kept
+    said = slice_({"name": "d", "taints": [{**plain, "timeAdded": "2020-01-01T00:00:00Z"}]})
+    devices.create_slice(said)
+    assert taint_times(said) == ["2020-01-01T00:00:00Z"]
+
+
+def test_the_state_of_devices_goes_with_them() -> None:
+    where = {"driver": "gpu.io", "pool": "p", "device": "d"}
+    other = {**where, "device": "e"}
+    held = {"allocation": {"devices": {"results": [{**where, "request": "r"}]}}, "devices": [where, other]}
+    new = {**claim(), "status": held}
+    devices.update_claim_status(new, claim())
+    assert new["status"]["devices"] == [where]
+    freed = {**claim(), "status": {"devices": [where]}}
+    devices.update_claim_status(freed, new)
+    assert freed["status"] == {}
