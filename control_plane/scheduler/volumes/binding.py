@@ -91,7 +91,7 @@ def _problem(claim: Obj | None, name: str, own: bool, pod: PodInfo) -> str | Non
     if meta.is_deleting(claim):
         return f'persistentvolumeclaim "{name}" is being deleted'
     if own and not meta.is_controlled_by(claim, pod.pod):
-        return f"PVC {claim['metadata'].get('namespace')}/{name} was not created for pod {pod.key}"
+        return f"PVC {meta.key_of(claim)} was not created for pod {pod.key} (pod is not owner)"
     return None
 
 
@@ -110,20 +110,27 @@ def reachable(volume: Obj, labels: Mapping[str, str], node_name: str) -> bool:
 
 def judge(storage: Storage, claims: Claims, node: NodeInfo) -> Plan | Status:
     """What would have to be done on this node, or why it does not do."""
-    reasons: list[str] = []
-    for claim in claims.bound:
-        volume = storage.volume(claim["spec"]["volumeName"])
-        if volume is None:
-            return unresolvable(VOLUME_MISSING)
-        if not reachable(volume, node.labels, node.name):
-            reasons.append(AFFINITY_CONFLICT)
-            break
+    bound = _bound_elsewhere(storage, claims.bound, node)
     plan = plan_delayed(storage, claims.delayed, node)
+    reasons = [AFFINITY_CONFLICT] if bound == AFFINITY_CONFLICT else []
     if isinstance(plan, str):
         reasons.append(plan)
+    if bound == VOLUME_MISSING:
+        reasons.append(VOLUME_MISSING)
     if reasons or isinstance(plan, str):
         return unresolvable(*reasons)
     return plan
+
+
+def _bound_elsewhere(storage: Storage, claims: Sequence[Obj], node: NodeInfo) -> str | None:
+    """Why the first of the bound claims that cannot be used here cannot."""
+    for claim in claims:
+        volume = storage.volume(claim["spec"]["volumeName"])
+        if volume is None:
+            return VOLUME_MISSING
+        if not reachable(volume, node.labels, node.name):
+            return AFFINITY_CONFLICT
+    return None
 
 
 def plan_delayed(storage: Storage, claims: Sequence[Obj], node: NodeInfo) -> Plan | str:

@@ -103,6 +103,8 @@ def world(
 CONFLICT = "node(s) had volume node affinity conflict"
 NONE = "node(s) didn't find available persistent volumes to bind"
 SPACE = "node(s) did not have enough free storage"
+GONE = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
+EPHEMERAL = pod("p", volumes=[{"name": "e", "ephemeral": {"volumeClaimTemplate": {}}}])
 CAPACITY = {
     "kind": "CSIStorageCapacity", "metadata": {"name": "c"}, "storageClassName": LATE, "capacity": "1Gi",
     "nodeTopology": {"matchLabels": {ZONE: "b"}},
@@ -128,6 +130,19 @@ DRIVER = {"kind": "CSIDriver", "metadata": {"name": "csi.x"}, "spec": {"storageC
             world(claim("a", deletionTimestamp="2024-01-01T00:00:00Z")), using("a"),
             ['persistentvolumeclaim "a" is being deleted'] * 2, id="being deleted",
         ),
+        pytest.param(
+            world(), EPHEMERAL,
+            ['waiting for ephemeral volume controller to create the persistentvolumeclaim "p-e"'] * 2,
+            id="the pod's own, not there yet",
+        ),
+        pytest.param(
+            world(claim("p-e")), EPHEMERAL,
+            ["PVC default/p-e was not created for pod default/p (pod is not owner)"] * 2, id="somebody else's",
+        ),
+        pytest.param(
+            world(claim("a", volume="v", status={"phase": "Bound"}), claim("b", HAND)), using("a", "b"),
+            [f"{NONE}, {GONE}"] * 2, id="everything that is wrong",
+        ),
         pytest.param(world(claim("a")), using("a"), ["", ""], id="to be provisioned anywhere"),
         pytest.param(world(claim("a", "zoned")), using("a"), ["", NONE], id="allowed topologies"),
         pytest.param(
@@ -150,7 +165,7 @@ DRIVER = {"kind": "CSIDriver", "metadata": {"name": "csi.x"}, "spec": {"storageC
         ),
         pytest.param(
             world(claim("a", HAND, volume="v")), using("a"),
-            ["node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"] * 2, id="volume gone",
+            [GONE] * 2, id="volume gone",
         ),
         pytest.param(
             world(claim("a", HAND), volumes=(volume("v", on="n2"),)), using("a"), [NONE, ""], id="a volume matches"
