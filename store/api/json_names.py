@@ -9,7 +9,6 @@ so both halves accept the same messages and an error names the field.
 from __future__ import annotations
 
 import base64
-import binascii
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -83,7 +82,7 @@ def _bytes(text: str) -> bytes:
     standard = text.replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's among them
         raise BadRequest(f"invalid base64: {error}") from error
 
 

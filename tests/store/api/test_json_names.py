@@ -52,6 +52,7 @@ REFUSED = {
     "no object": b"[]",
     "unknown field": b'{"nokey":1}',
     "no base64": b'{"key":"%%%"}',
+    "letters of no alphabet for base64": '{"key":"Ⱦ=="}'.encode(),
     "no number": b'{"limit":"many"}',
     "no enumeration": b'{"sort_order":"SIDEWAYS"}',
     "number out of the enumeration": b'{"sort_order":9}',
