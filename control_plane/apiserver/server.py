@@ -112,6 +112,7 @@ class HTTPServer:
         self.drain()
         for listener in self._listeners:
             listener.close()
+        self._server.pre_shutdown()  # connections that wait for a request are closed at once
         await self._server.shutdown(DRAIN_TIMEOUT_S)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
