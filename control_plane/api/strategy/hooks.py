@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.api import meta
-from control_plane.api.strategy import devices, service
+from control_plane.api.strategy import devices, label_keys, service
 from control_plane.api.strategy.qos import qos_class
 
 Object = dict[str, Any]
@@ -33,6 +33,7 @@ NONE = Hooks()
 
 def _create_pod(pod: Object) -> None:
     spec = pod.setdefault("spec", {})
+    label_keys.merge(pod)
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
     if spec.get("schedulingGates"):
         pod["status"]["conditions"] = [
