@@ -14,7 +14,10 @@ from collections.abc import Sequence
 
 from cluster import commands
 from cluster.components import COMPONENTS, load
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, Interrupted
+from cluster.progress import error_line
+
+EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = args.run(args)
     except ClusterError as error:
-        print(f"balsa: {error}", file=sys.stderr)
-        return 1
+        print(error_line(sys.stderr, str(error)), file=sys.stderr)
+        return EXIT_INTERRUPTED if isinstance(error, Interrupted) else 1
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         return 0

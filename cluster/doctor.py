@@ -39,7 +39,7 @@ class Finding:
 
 
 def examine(home: Home) -> list[Finding]:
-    return [_network(), _isolation(), _limits(home), _kubectl(), _disk(home)]
+    return [_network(), _isolation(), _limits(home), kubectl(), _disk(home)]
 
 
 def _network() -> Finding:
@@ -93,7 +93,7 @@ def _limits(home: Home) -> Finding:
     )
 
 
-def _kubectl() -> Finding:
+def kubectl() -> Finding:
     found = shutil.which("kubectl")
     if found is None:
         return Finding("kubectl", "is not installed", ("https://kubernetes.io/docs/tasks/tools/ says how",))

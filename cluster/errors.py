@@ -6,7 +6,8 @@ ClusterError               one line for the user, who can do something about it
 ├── StateDamaged           a file of the state directory cannot be used
 ├── PortTaken
 ├── StartFailed
-└── NoSuchProcess
+├── NoSuchProcess
+└── Interrupted            by the user: exit status 130
 """
 
 from __future__ import annotations
@@ -32,3 +33,6 @@ class StartFailed(ClusterError): ...
 
 
 class NoSuchProcess(ClusterError): ...
+
+
+class Interrupted(ClusterError): ...

@@ -22,6 +22,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 EXIT_CRASHED = 70
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)  # by the supervisor
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,11 +44,17 @@ def become_subreaper() -> None:
 def start(
     component: str, argv: Sequence[str], log: Path, inherit: Sequence[int], *, title: str, exec_: bool = False
 ) -> int:
-    """Fork a child that runs `balsa <component> <argv>`; return its pid. It dies with its parent."""
+    """Fork a child that runs `balsa <component> <argv>`; return its pid. It dies with its parent.
+
+    A signal that comes before the child has handlers of its own waits: ours, which the child inherits, would take
+    it and do nothing there.
+    """
     parent = os.getpid()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     pid = os.fork()
     if pid == 0:
         _child(parent, title, log, inherit, lambda: _run(component, list(argv), inherit, exec_))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
 
 
@@ -88,8 +95,9 @@ def _exec(component: str, argv: list[str], inherit: Sequence[int]) -> NoReturn:
 
 def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+    for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 
 def _redirect(log: Path) -> None:

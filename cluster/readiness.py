@@ -32,9 +32,11 @@ class Stage:
     reached_s: float  # since the start
 
 
-def stages(home: Home, spec: ClusterSpec, timeout_s: float, alive: Callable[[], bool]) -> Iterator[Stage]:
+def stages(
+    home: Home, spec: ClusterSpec, timeout_s: float, waiting: Callable[[str], bool]
+) -> Iterator[Stage]:
     """Yield each stage when it is reached. Raises TimeoutError with what was missing last, ConnectionError when
-    `alive` says that there is nothing to wait for."""
+    `waiting`, called again and again, says that there is nothing to wait for."""
     began = time.monotonic()
     store = tls.client_context(
         home.pki / "store-ca.crt", home.pki / "store-client.crt", home.pki / "store-client.key"
@@ -42,7 +44,7 @@ def stages(home: Home, spec: ClusterSpec, timeout_s: float, alive: Callable[[], 
     api = KubeConfig.load(home.kubeconfig).ssl_context()
     for name, check in _checks(spec, store, api):
         while missing := check():
-            if not alive():
+            if not waiting(name):
                 raise ConnectionError(missing)
             if time.monotonic() - began > timeout_s:
                 raise TimeoutError(f"{name}: {missing}")

@@ -64,6 +64,7 @@ class Supervisor:
     exec_: bool = False
     housekeeping: Callable[[], None] = lambda: None
     stopping: bool = False
+    hurried: bool = False
     wakeup: socket.socket = field(init=False)
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
 
@@ -107,6 +108,8 @@ class Supervisor:
         return reader
 
     def _on_stop_signal(self, *_: object) -> None:
+        """A second one is from somebody who does not want to wait."""
+        self.hurried = self.stopping
         self.stopping = True
 
     # Starting and restarting
@@ -221,7 +224,7 @@ class Supervisor:
                 os.kill(child.pid, signal.SIGCONT)
                 os.kill(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_GRACE_S
-        while any(child.pid for child in children) and time.monotonic() < deadline:
+        while any(child.pid for child in children) and time.monotonic() < deadline and not self.hurried:
             self._wait(0.05)
         for child in children:
             if child.pid:
@@ -231,6 +234,10 @@ class Supervisor:
     # Housekeeping
 
     def _tidy(self) -> None:
+        if not self.home.spec.exists():
+            log.error("the state directory is gone: stopping", directory=self.home.root)
+            self.stopping = True
+            return
         for child in self.children.values():
             _bound_log(self.home, child.process.name)
         _bound_log(self.home, "supervisor")

@@ -6,27 +6,31 @@ start fails it ends the supervisor, which ends everything else.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, NoReturn, TextIO
 
 from certs.errors import CertsError
-from cluster import control, network, pki, ports, readiness, serve
+from cluster import control, doctor, network, pki, ports, readiness, serve, trouble
 from cluster import spec as specs
-from cluster.errors import ClusterError, StartFailed, StateDamaged
+from cluster.errors import ClusterError, Interrupted, StartFailed, StateDamaged
 from cluster.home import Home
 from cluster.plan import service_address
+from cluster.progress import Progress
 from cluster.spec import ClusterSpec
 
 START_TIMEOUT_S = 60.0
 START_TIMEOUT_PER_HOLLOW_NODE_S = 0.02
 STOP_TIMEOUT_S = 40.0
-LOG_TAIL_LINES = 5
+LOOK_EVERY_S = 1.0
+INTERRUPT_GRACE_S = 2.0
 MIN_FREE_BYTES = 1024 * 1024
+NO_SPACE = os.strerror(errno.ENOSPC)  # in the last words of who wanted more than there is
 
 
 def up(
@@ -42,14 +46,36 @@ def up(
         supervisor = _fork_supervisor(home, spec, lock, exec_)
     finally:
         os.close(lock)
+    progress = Progress(out, began)
     try:
-        return _wait(home, spec, supervisor, began, out)
+        with _interrupted_by_signals():
+            reached = _wait(home, spec, supervisor, began, progress)
     except KeyboardInterrupt:
+        progress.clear()
         _stop(supervisor)
-        raise ClusterError("interrupted; everything that was started has been stopped") from None
+        raise Interrupted("interrupted; everything that was started has been stopped") from None
     except BaseException:
+        progress.clear()
         _stop(supervisor)
         raise
+    for process, words in trouble.failing(home).items():
+        progress.warn(f"{process} does not start: {words}")
+    return reached
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """A terminal that is closed, or a `kill`, ends the start as Ctrl-C does."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def down(home: Home) -> bool:
@@ -119,16 +145,32 @@ def _become_supervisor(home: Home, spec: ClusterSpec, lock: int, exec_: bool) ->
         os._exit(status)
 
 
-def _wait(home: Home, spec: ClusterSpec, supervisor: int, began: float, out: TextIO) -> dict[str, float]:
+def _wait(
+    home: Home, spec: ClusterSpec, supervisor: int, began: float, progress: Progress
+) -> dict[str, float]:
     reached: dict[str, float] = {}
     offset = time.monotonic() - began
     timeout_s = START_TIMEOUT_S + START_TIMEOUT_PER_HOLLOW_NODE_S * spec.hollow_nodes
+    look_at = time.monotonic() + LOOK_EVERY_S
+
+    def waiting(name: str) -> bool:
+        """While a stage is not reached. False: there is nothing to wait for."""
+        nonlocal look_at
+        progress.waiting(name)
+        if time.monotonic() >= look_at:
+            look_at = time.monotonic() + LOOK_EVERY_S
+            if why := trouble.hopeless(home):
+                raise _no_space(home) if _is_full(home) or NO_SPACE in why else StartFailed(why)
+        return _is_alive(supervisor)
+
     try:
-        for stage in readiness.stages(home, spec, timeout_s, lambda: _is_alive(supervisor)):
+        for stage in readiness.stages(home, spec, timeout_s, waiting):
             reached[stage.name] = round(stage.reached_s + offset, 2)
-            print(f"  {reached[stage.name]:5.1f} s  {stage.name}", file=out, flush=True)
+            progress.reached(stage.name, reached[stage.name])
     except ConnectionError as error:
-        raise StartFailed(f"the supervisor ended: {_log_tail(home, 'supervisor') or error}") from error
+        if _is_full(home):
+            raise _no_space(home) from error
+        raise StartFailed(f"the supervisor ended: {trouble.last_words(home, 'supervisor')}") from error
     except TimeoutError as error:
         if _is_full(home):
             raise _no_space(home) from error
@@ -150,27 +192,21 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def _log_tail(home: Home, process: str) -> str:
-    try:
-        lines = home.log_of(process).read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return "\n".join(lines[-LOG_TAIL_LINES:])
-
-
 def _stop(supervisor: int) -> None:
-    try:
+    """What has only begun to start need not be asked twice: a second signal ends it at once."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(supervisor, signal.SIGTERM)
-        os.waitpid(supervisor, 0)
-    except (ProcessLookupError, ChildProcessError):
-        return
+        hurry_at = time.monotonic() + INTERRUPT_GRACE_S
+        while os.waitpid(supervisor, os.WNOHANG) == (0, 0):
+            if time.monotonic() >= hurry_at:
+                os.kill(supervisor, signal.SIGTERM)
+                os.waitpid(supervisor, 0)
+                return
+            time.sleep(0.02)
 
 
 def advice(home: Home) -> list[str]:
     """What to type next."""
-    lines = [f"export KUBECONFIG={home.kubeconfig}"]
-    if shutil.which("kubectl"):
-        lines.append("kubectl get nodes")
-    else:
-        lines.append("# kubectl is not installed: https://kubernetes.io/docs/tasks/tools/ says how")
-    return lines
+    kubectl = doctor.kubectl()
+    remarks = [f"# kubectl {kubectl.how}: {each}" for each in kubectl.but]
+    return [f"export KUBECONFIG={home.kubeconfig}", *remarks, "kubectl get nodes"]

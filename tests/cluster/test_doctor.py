@@ -60,7 +60,7 @@ def test_kubectl(script: str | None, says: str, tmp_path: Path, monkeypatch: pyt
         (tmp_path / "kubectl").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "kubectl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}")
-    found = doctor._kubectl()
+    found = doctor.kubectl()
     assert says in found.how
     assert bool(found.but) is (says != "is 1.33")
 
