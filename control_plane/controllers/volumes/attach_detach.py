@@ -73,7 +73,7 @@ class AttachDetachController(Controller):
         if volume is None:
             self.unwanted_since.pop(key, None)
             self.told.pop(key, None)
-            for each in found:
+            for each in filter(attachments.is_ours, found):
                 await self._detach(each)
             return None
         if "csi" not in volume["spec"]:

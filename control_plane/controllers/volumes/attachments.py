@@ -9,6 +9,7 @@ that only one node may use is attached to the second only once the first has let
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from control_plane.controllers.pod_gc import OUT_OF_SERVICE_TAINT
 
 MAX_WAIT_FOR_UNMOUNT_S = 360.0
 MANAGED = "volumes.kubernetes.io/controller-managed-attach-detach"
+_OURS = re.compile("csi-[0-9a-f]{64}")
 SHARED_MODES = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 
 
@@ -26,6 +28,11 @@ def attachment_name(volume: Object, node: str) -> str:
     """As every CSI attacher expects it."""
     csi = volume["spec"]["csi"]
     return f"csi-{hashlib.sha256((csi['volumeHandle'] + csi['driver'] + node).encode()).hexdigest()}"
+
+
+def is_ours(found: Object) -> bool:
+    """By its name, which is all there is once the volume is gone; what others have made is theirs."""
+    return _OURS.fullmatch(meta.name_of(found)) is not None
 
 
 def unique_name(volume: Object) -> str:

@@ -44,9 +44,12 @@ def make_pod(client: Client, namespace: str, name: str, labels: Object, ports: l
 def endpoints_of(client: Client, namespace: str, name: str) -> dict[str, set[int]]:
     """Address → ports, by the Endpoints; the slices must say the same."""
 
+    endpoints = client.of("v1", "endpoints", "Endpoints", namespace)
+    until("they are there", lambda: endpoints.exists(name))
+
     def by_endpoints() -> dict[str, set[int]]:
         found: dict[str, set[int]] = {}
-        for subset in client.of("v1", "endpoints", "Endpoints", namespace).get(name).get("subsets") or ():
+        for subset in endpoints.get(name).get("subsets") or ():
             for address in subset.get("addresses") or ():
                 found.setdefault(address["ip"], set()).update(each["port"] for each in subset["ports"])
         return found

@@ -270,6 +270,13 @@ async def test_a_lost_node_loses_its_volumes(world: World) -> None:
     assert world.on() == []
 
 
+async def test_an_attachment_of_somebody_else_is_left_alone(world: World) -> None:
+    spec = {"attacher": "x", "nodeName": "n1", "source": {"persistentVolumeName": "unknown"}}
+    world.api.create(VOLUME_ATTACHMENTS, {"metadata": {"name": "theirs"}, "spec": spec})
+    await world.turn()
+    assert [meta.name_of(each) for each in world.api.list(VOLUME_ATTACHMENTS)] == ["theirs"]
+
+
 STEPS = [
     "run",
     "end",
