@@ -13,6 +13,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 END_STREAM = 1
 WINDOW_BYTES = 2**30
+MAX_FRAME_BYTES = 16 * 1024
 
 
 def varint(number: int) -> bytes:
@@ -73,6 +74,15 @@ def message(body: bytes) -> bytes:
     return b"\0" + len(body).to_bytes(4, "big") + body
 
 
+def data(stream_id: int, body: bytes) -> bytes:
+    """All that is sent of a stream."""
+    starts = range(0, len(body), MAX_FRAME_BYTES)
+    return b"".join(
+        frame(DATA, END_STREAM * (start == starts[-1]), stream_id, body[start : start + MAX_FRAME_BYTES])
+        for start in starts
+    )
+
+
 class Client(asyncio.Protocol):
     """One call after another."""
 
@@ -96,9 +106,7 @@ class Client(asyncio.Protocol):
         self._has_data = False
         body = message(self._load.request(next(self._load.numbers)))
         self._sent_at = time.perf_counter()
-        self.transport.write(
-            frame(HEADERS, 4, self._stream_id, self._block) + frame(DATA, END_STREAM, self._stream_id, body)
-        )
+        self.transport.write(frame(HEADERS, 4, self._stream_id, self._block) + data(self._stream_id, body))
 
     def data_received(self, data: bytes) -> None:
         data = self._buffer + data
