@@ -308,7 +308,8 @@ class Scheduler:
                 self._rejected(profile, queued, node_name, status)
                 return
             before = profile.run_pre_bind(state, pod, node_name)
-            status = await self._unslotted(before, bool(pod.pod["spec"].get("volumes")))
+            spec = pod.pod["spec"]
+            status = await self._unslotted(before, bool(spec.get("volumes") or spec.get("resourceClaims")))
             status = status or await self._run_bind(profile, state, pod, node_name)
         except asyncio.CancelledError:
             self._undo(profile, pod, placement)

@@ -2,9 +2,9 @@
 
 As kube-scheduler's (k8s.io/dynamic-resource-allocation/structured): depth first and in order, the first
 complete solution wins. Claims, requests and alternatives are tried in the order in which they are written,
-pools by driver and name, devices as their slices list them; those that need binding conditions are never
-chosen. What does not lead to a solution is undone and the next device tried; that takes at most MAX_STEPS, then
-it is an error.
+pools by driver and name (those with devices that have to be made ready come last), devices as their slices list
+them. What does not lead to a solution is undone and the next device tried; that takes at most MAX_STEPS, then it is
+an error.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ class _Search:
         return self.selectable[key]
 
     def _matches(self, claim: Obj, wanted: _Wanted, device: Device) -> bool:
-        if device.needs_binding_conditions or (device.own_choice and not device.choice.matches(self.node)):
+        if device.own_choice and not device.choice.matches(self.node):
             return False
         device_class = wanted.device_class
         of_class = f"class {meta.name_of(device_class)}"

@@ -89,7 +89,7 @@ class Device:
         return bool(self.obj.get("bindsToNode"))
 
     @property
-    def needs_binding_conditions(self) -> bool:
+    def must_be_made_ready(self) -> bool:
         return bool(self.obj.get("bindingConditions"))
 
 

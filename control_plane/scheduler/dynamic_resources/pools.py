@@ -34,6 +34,7 @@ class PoolView:
     pool: Pool
     devices: tuple[Device, ...]
     problem: str
+    last: bool  # some device has to be made ready
 
     @property
     def name(self) -> str:
@@ -52,13 +53,13 @@ class Inventory:
     elsewhere: Sequence[Pool]
 
     def views(self, node: NodeInfo) -> list[PoolView]:
-        """By driver and name, as kube-scheduler goes through them."""
+        """As kube-scheduler goes through them."""
         found = [*self.by_node.get(node.name, ())]
         for pool in self.elsewhere:
             slices = [each for each in pool.slices if each.matches(node)]
             if slices:
                 found.append(_view(pool, slices))
-        return sorted(found, key=lambda view: view.pool.id) if self.elsewhere else found
+        return sorted(found, key=lambda view: (view.last, view.pool.id))
 
 
 def inventory(slices: Iterable[Slice]) -> Inventory:
@@ -112,4 +113,4 @@ def _view(pool: Pool, slices: Sequence[Slice]) -> PoolView:
         if device.id[2] in seen:
             problem = problem or f"duplicate device name {device.id[2]}"
         seen.add(device.id[2])
-    return PoolView(pool, devices, problem)
+    return PoolView(pool, devices, problem, any(device.must_be_made_ready for device in devices))

@@ -35,6 +35,9 @@ def _result(each: Chosen) -> Obj:
         result["adminAccess"] = True
     if tolerations := each.alternative.obj.get("tolerations"):
         result["tolerations"] = tolerations
+    for name in ("bindingConditions", "bindingFailureConditions"):
+        if conditions := each.device.obj.get(name):
+            result[name] = conditions
     if each.share:
         result["shareID"] = each.share
     if each.consumed:

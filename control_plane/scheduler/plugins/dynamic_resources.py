@@ -1,9 +1,10 @@
 """A pod's resource claims must be allocated, or be allocatable where it goes; PreBind writes that down.
 
 For each node Filter runs the allocator for the claims that have no devices yet, and keeps its answer; Reserve
-promises the chosen node's devices to them; PreBind writes allocation and reservation into the claims' status. A
-claim that is allocated already ties the pod to the nodes that can use its devices. When those do not take the
-pod and nobody else uses the claim, PostFilter gives the devices back, so that others may be chosen.
+promises the chosen node's devices to them; PreBind writes allocation and reservation into the claims' status, and
+waits for devices that have to be made ready (DynamicResourcesArgs: bindingTimeout). A claim that is allocated
+already ties the pod to the nodes that can use its devices. When those do not take the pod and nobody else uses the
+claim, PostFilter gives the devices back, so that others may be chosen.
 
 Devices stay promised as long as it is not certain that they were not written: an answer may be lost.
 
@@ -14,6 +15,7 @@ claim for them exists in the cycle only, until PreBind makes it. One that a form
 from __future__ import annotations
 
 import uuid
+from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +24,7 @@ from control_plane.api import meta
 from control_plane.api.errors import StatusError
 from control_plane.client.errors import ConnectionFailed
 from control_plane.client.types import Obj
-from control_plane.scheduler.dynamic_resources import extended
+from control_plane.scheduler.dynamic_resources import extended, readiness
 from control_plane.scheduler.dynamic_resources.allocator import allocate
 from control_plane.scheduler.dynamic_resources.claims import (
     allocation_of,
@@ -50,7 +52,10 @@ from control_plane.scheduler.framework.interface import (
 from control_plane.scheduler.framework.node_info import NodeInfo
 from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.status import SKIP, Status, error, unresolvable, unschedulable
+from store.component.flags import parse_duration
 
+DEFAULT_TIMEOUT = "10m"
+LOOK_AGAIN_S = 0.5  # at devices that are being made ready
 ELSEWHERE = "resourceclaim not available on the node"
 NOTHING_TO_GIVE_BACK = "no new claims to deallocate"  # said of every pod that finds no node
 
@@ -71,6 +76,7 @@ class _State:
     found: dict[str, list[Obj]] = field(default_factory=dict)  # by node: allocations of the new ones
     unsure: set[str] = field(default_factory=set)  # uids of claims that may have been written or not
     extended: dict[str, _Extended] = field(default_factory=dict)  # by node
+    useless: bool = False  # a device was not made ready
     making: bool = False  # the claim for extended resources may have been made
 
     def allocations(self, node_name: str) -> list[tuple[Obj, Obj]]:
@@ -88,6 +94,10 @@ class DynamicResources(
     def __init__(self, handle: Handle, args: Mapping[str, Any]) -> None:
         super().__init__(handle, args)
         self._writer = ClaimWriter(handle)
+        try:
+            self._timeout_s = parse_duration(str(args.get("bindingTimeout") or DEFAULT_TIMEOUT))
+        except ArgumentTypeError as failure:
+            raise ValueError(f"bindingTimeout: {failure}") from failure
 
     def pre_enqueue(self, pod: PodInfo) -> Status | None:
         try:
@@ -181,7 +191,7 @@ class DynamicResources(
         for claim in mine.claims:
             current = devices.claim(meta.namespace_of(claim), meta.name_of(claim))
             if current is not None and is_reserved_for(current, pod.uid):
-                devices.later(self._writer.release(current, pod.uid, deallocate=False))
+                devices.later(self._writer.release(current, pod.uid, deallocate=mine.useless))
 
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         mine: _State | None = state.get(self.name)
@@ -200,6 +210,7 @@ class DynamicResources(
                 self.handle.devices.settle(uid, written)
             if (more := mine.extended.get(node_name)) is not None:
                 await self._make(mine, more, allocations[meta.uid_of(more.claim)], pod)
+            await self._until_ready(mine, [*mine.claims, *([more.claim] if more is not None else ())])
         except (StatusError, ConnectionFailed, ClaimError) as failure:
             return error(str(failure))
         return None
@@ -253,6 +264,26 @@ class DynamicResources(
         written = await self._writer.reserve(made, allocation, pod.pod, mine.unsure)
         self.handle.devices.settle(meta.uid_of(made), written)
         self.handle.devices.settle(meta.uid_of(more.claim))
+
+    async def _until_ready(self, mine: _State, claims: Sequence[Obj]) -> None:
+        """Raises ClaimError; then others may be chosen."""
+        devices, clock = self.handle.devices, self.handle.clock
+        deadline_s = clock.monotonic() + self._timeout_s
+        while True:
+            known = [devices.claim(meta.namespace_of(each), meta.name_of(each)) for each in claims]
+            current = [each for each in known if each is not None]
+            if len(current) < len(claims):
+                raise ClaimError("a claim got deleted in the meantime")
+            why = next(filter(None, map(readiness.failure, current)), "")
+            waiting = [each for claim in current for each in readiness.missing(claim)]
+            if not why and not waiting:
+                return
+            if not why and clock.monotonic() >= deadline_s:
+                why = f"timed out waiting for {', '.join(waiting)}"
+            if why:
+                mine.useless = True
+                raise ClaimError(why)
+            await clock.sleep(LOOK_AGAIN_S)
 
     def _without_class(self, claim: Obj) -> Status | None:
         for request in requests_of(claim):

@@ -455,8 +455,10 @@ CASES = {
     "no such class": Case(
         [claim(ask(klass="nope"))], [slice_of(D1)], 'deviceclass.resource.k8s.io "nope" not found'
     ),
-    "needs binding conditions": Case(
-        [claim(ask())], [slice_of({**D1, "bindingConditions": ["ready"]}, D2)], [["r:p1/d2"]]
+    "what has to be made ready comes last": Case(
+        [claim(ask(count=2))],
+        [slice_of({**D1, "bindingConditions": ["ready"]}), slice_of(D2, name="s2", pool="p2")],
+        [["r:p2/d2", "r:p1/d1"]],
     ),
     "no request that is understood": Case(
         [claim({"name": "r"})], [slice_of(D1)], "request r: missing device class name"

@@ -241,3 +241,56 @@ async def test_devices_stay_promised_while_nobody_knows(cluster: Cluster) -> Non
 
 def _reads_claims(method: str, target: str) -> bool:
     return method in ("GET", "WATCH") and "resourceclaims" in target
+
+
+def made_ready(cluster: Cluster, name: str, *true: str) -> None:
+    """As the driver says of the claim's device."""
+    found = cluster.api.get(RESOURCE_CLAIMS, name, "default")
+    assert found is not None
+    (result,) = found["status"]["allocation"]["devices"]["results"]
+    where = {key: result[key] for key in ("driver", "pool", "device")}
+    conditions = [{"type": each, "status": "True"} for each in true]
+    changed = {**found["status"], "devices": [{**where, "conditions": conditions}]}
+    cluster.api.update(RESOURCE_CLAIMS, {**found, "status": changed})
+
+
+SLOW = {"bindingConditions": ["Attached", "Healthy"], "bindingFailureConditions": ["Broken"]}
+
+
+async def slow_pod(cluster: Cluster) -> None:
+    cluster.api.create(RESOURCE_SLICES, slice_of(device("d1", **SLOW), name="n1", pool="n1"))
+    create(cluster, claim(ask(), name="c"))
+    cluster.add(with_claims("p", "c"))
+    await cluster.clock.advance(2)
+
+
+async def test_a_device_that_must_be_made_ready_is_waited_for(cluster: Cluster) -> None:
+    await slow_pod(cluster)
+    (result,) = status(cluster, "c")["allocation"]["devices"]["results"]
+    assert result["bindingConditions"] == SLOW["bindingConditions"]
+    made_ready(cluster, "c", "Attached")
+    await cluster.clock.advance(60)
+    assert cluster.node_of("p") == ""
+    made_ready(cluster, "c", "Attached", "Healthy")
+    await cluster.clock.advance(2)
+    assert cluster.node_of("p") == "n1"
+
+
+async def test_a_device_that_cannot_be_made_ready_is_given_back(cluster: Cluster) -> None:
+    await slow_pod(cluster)
+    made_ready(cluster, "c", "Broken")
+    await cluster.clock.advance(0.6)
+    assert "allocation" not in status(cluster, "c")
+    assert (
+        "a.example.com/n1/d1 of claim default/c cannot be used: Broken" in cluster.condition("p")["message"]
+    )
+    devices_on(cluster, "n2", "d1")
+    await cluster.clock.advance(30)
+    assert cluster.node_of("p") == "n2", "one that is ready at once comes first"
+
+
+async def test_patience_ends(cluster: Cluster) -> None:
+    await slow_pod(cluster)
+    await cluster.clock.advance(599)
+    message = cluster.condition("p")["message"] or ""
+    assert "timed out waiting for Attached of device" in message
