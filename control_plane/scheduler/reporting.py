@@ -105,14 +105,15 @@ def pod_status_patch(pod: Obj, reason: str, message: str, nominated: str | None,
     status = pod.get("status") or {}
     old: Obj = next((c for c in status.get("conditions") or () if c["type"] == "PodScheduled"), {})
     patch: Obj = {}
-    if (old.get("status"), old.get("reason"), old.get("message")) != ("False", reason, message):
+    said: Obj = {"status": "False", "reason": reason, "message": message}
+    if generation := pod["metadata"].get("generation"):
+        said["observedGeneration"] = generation
+    if any(old.get(name) != value for name, value in said.items()):
         changed = old.get("status") != "False"
         patch["conditions"] = [
             {
                 "type": "PodScheduled",
-                "status": "False",
-                "reason": reason,
-                "message": message,
+                **said,
                 "lastProbeTime": None,
                 "lastTransitionTime": meta.rfc3339(now_s) if changed else old.get("lastTransitionTime"),
             }

@@ -13,6 +13,7 @@ _METADATA = (
     "namespace",
     "uid",
     "resourceVersion",
+    "generation",
     "labels",
     "annotations",
     "ownerReferences",

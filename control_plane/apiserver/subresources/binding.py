@@ -87,6 +87,9 @@ def bound(ctx: Context, pod: Object, binding: Object) -> Object:
 
 def _set_scheduled(pod: Object, now: str) -> None:
     status = pod.setdefault("status", {})
+    status.pop("nominatedNodeName", None)  # the promise is kept
     conditions = [each for each in status.get("conditions") or [] if each.get("type") != "PodScheduled"]
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+    if generation := pod["metadata"].get("generation"):
+        scheduled["observedGeneration"] = generation
     status["conditions"] = [*conditions, scheduled]

@@ -70,12 +70,23 @@ def test_a_pod_is_bound_once(api: Harness, pods: str, collection: bool) -> None:
     assert (answer.status, answer.body["status"]) == (201, "Success")
     bound = api.get(pods + "/p")
     assert bound["spec"]["nodeName"] == "n1"
-    assert bound["status"]["conditions"][0]["type"] == "PodScheduled"
+    condition = bound["status"]["conditions"][0]
+    assert (condition["type"], condition["observedGeneration"]) == ("PodScheduled", 1)
     again = api.request("POST", path, binding)
     assert again.status == 409
     assert again.body["message"] == (
         'Operation cannot be fulfilled on pods/binding "p": pod p is already assigned to node "n1"'
     )
+
+
+def test_binding_keeps_the_promise_of_a_node(api: Harness, pods: str) -> None:
+    make_pod(api, pods, "p")
+    promise = {"status": {"nominatedNodeName": "n1"}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    patched = api.request("PATCH", pods + "/p/status", promise, headers=merge)
+    assert patched.body["status"]["nominatedNodeName"] == "n1"
+    api.request("POST", pods + "/p/binding", {"metadata": {"name": "p"}, "target": {"name": "n1"}})
+    assert "nominatedNodeName" not in api.get(pods + "/p")["status"]
 
 
 def test_a_binding_may_name_the_pods_uid(api: Harness, pods: str) -> None:

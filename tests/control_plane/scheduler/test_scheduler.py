@@ -20,6 +20,7 @@ from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.profile import Profile
 from control_plane.scheduler.framework.status import Code, Status, unschedulable
 from control_plane.scheduler.plugins.registry import PLUGINS
+from control_plane.scheduler.reporting import pod_status_patch
 from control_plane.scheduler.scheduler import Scheduler
 from tests.control_plane.fakeapi import FakeApi
 from tests.control_plane.scheduler.build import HOST, ZONE, near, node, pod
@@ -321,3 +322,13 @@ async def test_reserve_and_permit(name: str, decide: str, node_name: str, told: 
     assert cluster.node_of(name) == node_name
     assert Gatekeeper.latest.told[: len(told)] == told  # type: ignore[attr-defined]
     await cluster.stop()
+
+
+def test_the_condition_says_which_generation_it_is_about() -> None:
+    obj = pod(metadata={"generation": 3})
+    condition = pod_status_patch(obj, "Unschedulable", "no", None, 0.0)["conditions"][0]
+    assert condition["observedGeneration"] == 3
+    obj["status"]["conditions"] = [condition]
+    assert pod_status_patch(obj, "Unschedulable", "no", None, 9.0) == {}
+    obj["metadata"]["generation"] = 4
+    assert pod_status_patch(obj, "Unschedulable", "no", None, 9.0)["conditions"][0]["observedGeneration"] == 4
