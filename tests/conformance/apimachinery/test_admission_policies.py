@@ -144,10 +144,25 @@ def test_type_checking(client: Client) -> None:
     assert "found no matching overload for '_+_' applied to '(string, int)'" in second["warning"]
 
 
-def test_mutate_a_deployment(client: Client, labelled: tuple[str, str]) -> None:
-    """[sig-api-machinery] MutatingAdmissionPolicy should mutate a Deployment"""
+@pytest.mark.parametrize(
+    ("expression", "path", "value"),
+    [
+        pytest.param(
+            'Object{metadata: Object.metadata{annotations: {"mutated-by": "admission-policy"}}}',
+            ("metadata", "annotations", "mutated-by"),
+            "admission-policy",
+            id="with annotations",
+        ),
+        pytest.param(
+            "Object{spec: Object.spec{replicas: 1337}}", ("spec", "replicas"), 1337, id="with a number"
+        ),
+    ],
+)
+def test_mutate_a_deployment(
+    client: Client, labelled: tuple[str, str], expression: str, path: tuple[str, ...], value: Any
+) -> None:
+    """[sig-api-machinery] MutatingAdmissionPolicy should mutate a Deployment (with annotations)"""
     namespace, unique = labelled
-    expression = 'Object{metadata: Object.metadata{annotations: {"mutated-by": "admission-policy"}}}'
     spec = {
         "matchConstraints": constraints(unique),
         "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}],
@@ -157,9 +172,11 @@ def test_mutate_a_deployment(client: Client, labelled: tuple[str, str]) -> None:
         of = client.of("apps/v1", "deployments", "Deployment", namespace)
 
         def mutated() -> bool:
-            made = of.create(deployment("test-deployment", 2))
-            of.delete("test-deployment")
-            return bool((made["metadata"].get("annotations") or {}).get("mutated-by") == "admission-policy")
+            found: Any = of.create(deployment("marker-deployment", 1))
+            of.delete("marker-deployment")
+            for step in path:
+                found = (found or {}).get(step)
+            return bool(found == value)
 
         until("it is mutated", mutated)
 
