@@ -15,7 +15,7 @@ from bench.store.clusters import NAMES, Cluster
 from bench.store.load import Door, Load, Result, run
 
 ROUNDS = len(NAMES)
-DURATION_S = 4.0
+DURATION_S = 3.0
 REST_S = 0.5
 VALUE = b"v" * 256
 KEYS = 10_000

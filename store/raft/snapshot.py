@@ -33,7 +33,7 @@ _HEADER = struct.Struct("<8sHHII")
 _FRAME = struct.Struct("<II")
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_META_BYTES = 1024 * 1024
-SYNC_EVERY_BYTES = 8 * 1024 * 1024
+SYNC_EVERY_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
