@@ -83,7 +83,6 @@ def _up(args: Namespace) -> int:
     if args.dry_run:
         return _dry_run(home, chosen)
     began = time.monotonic()
-    print(f"starting the cluster in {home.root}", flush=True)
     up.up(home, chosen, exec_=args.exec)
     print(f"the cluster is ready after {time.monotonic() - began:.1f} s. Now type:")
     for line in up.advice(home):

@@ -67,6 +67,13 @@ class Home:
             ) from None
         return descriptor
 
+    def is_still(self, lock: int) -> bool:
+        """Whether this is the directory in which `lock` was taken: it may have been removed, or made anew."""
+        try:
+            return os.path.samestat(os.fstat(lock), self.lock.stat())
+        except OSError:
+            return False
+
     def is_running(self) -> bool:
         if not self.lock.exists():
             return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TextIO
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -26,27 +27,31 @@ class Progress:
         self._moves = out.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
         self._colours = self._moves and not os.environ.get("NO_COLOR")
 
+    def say(self, text: str) -> None:
+        self._write(f"{text}\n")
+
     def waiting(self, name: str) -> None:
         if self._moves:
             seconds = time.monotonic() - self._began_s
             frame = FRAMES[int(seconds * FRAMES_PER_S) % len(FRAMES)]
-            self._out.write(f"{_CLEAR_LINE}  {self._paint(_DIM, self._line(frame, name, seconds))}")
-            self._out.flush()
+            self._write(f"{_CLEAR_LINE}  {self._paint(_DIM, self._line(frame, name, seconds))}")
 
     def reached(self, name: str, seconds: float) -> None:
         self.clear()
-        self._out.write(f"  {self._line(self._paint(_GREEN, '✓'), name, seconds)}\n")
-        self._out.flush()
+        self._write(f"  {self._line(self._paint(_GREEN, '✓'), name, seconds)}\n")
 
     def warn(self, text: str) -> None:
         self.clear()
-        self._out.write(f"  {self._paint(_YELLOW, '!')} {text}\n")
-        self._out.flush()
+        self._write(f"  {self._paint(_YELLOW, '!')} {text}\n")
 
     def clear(self) -> None:
         """Before anything else is printed."""
         if self._moves:
-            self._out.write(_CLEAR_LINE)
+            self._write(_CLEAR_LINE)
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # a terminal that was closed shows nothing any more
+            self._out.write(text)
             self._out.flush()
 
     def _line(self, mark: str, name: str, seconds: float) -> str:

@@ -29,7 +29,7 @@ def main(home: Home, spec: ClusterSpec, lock: int, exec_: bool) -> int:
     try:
         network = ClusterNetwork.create(home, spec)
         fork.import_all()
-        _supervise(home, spec, network, exec_)
+        _supervise(home, spec, network, exec_, lock)
     except ClusterError as error:
         log.error("cannot start", reason=error)
         return 1
@@ -37,12 +37,12 @@ def main(home: Home, spec: ClusterSpec, lock: int, exec_: bool) -> int:
         log.exception("supervisor failed")
         return 1
     finally:
-        if network is not None:
+        if network is not None and home.is_still(lock):
             network.destroy()
     return 0
 
 
-def _supervise(home: Home, spec: ClusterSpec, network: ClusterNetwork, exec_: bool) -> None:
+def _supervise(home: Home, spec: ClusterSpec, network: ClusterNetwork, exec_: bool, lock: int) -> None:
     sockets: dict[str, socket.socket] = {"apiserver": ports.listen(spec.ports["apiserver"], "apiserver")}
     if network.api_socket is not None:
         sockets["fabric"] = network.api_socket
@@ -65,6 +65,7 @@ def _supervise(home: Home, spec: ClusterSpec, network: ClusterNetwork, exec_: bo
         facts={"network": network.mode, "network_reason": network.reason, "supervisor_pid": os.getpid()},
         exec_=exec_,
         housekeeping=housekeeping,
+        is_at_home=lambda: home.is_still(lock),
     ).run()
 
 

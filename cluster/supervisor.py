@@ -63,6 +63,7 @@ class Supervisor:
     facts: dict[str, Any]  # shown by status: network mode, why, …
     exec_: bool = False
     housekeeping: Callable[[], None] = lambda: None
+    is_at_home: Callable[[], bool] = lambda: True  # the state directory is still the one it started in
     stopping: bool = False
     hurried: bool = False
     wakeup: socket.socket = field(init=False)
@@ -88,7 +89,8 @@ class Supervisor:
             self._start_due()
         self._stop_all()
         listener.close()
-        self.home.control.unlink(missing_ok=True)
+        if self.is_at_home():
+            self.home.control.unlink(missing_ok=True)
 
     def _wait(self, timeout_s: float) -> None:
         """Until a signal, a control connection or the timeout; then reap."""
@@ -234,7 +236,7 @@ class Supervisor:
     # Housekeeping
 
     def _tidy(self) -> None:
-        if not self.home.spec.exists():
+        if not self.is_at_home():
             log.error("the state directory is gone: stopping", directory=self.home.root)
             self.stopping = True
             return

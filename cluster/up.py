@@ -40,23 +40,24 @@ def up(
     began = time.monotonic()
     home.create()
     lock = home.take_lock()
+    progress = Progress(out, began)
+    progress.say(f"starting the cluster in {home.root}")
     network.clean_leftovers(home)
     try:
         spec = _prepare(home, chosen)
         supervisor = _fork_supervisor(home, spec, lock, exec_)
     finally:
         os.close(lock)
-    progress = Progress(out, began)
     try:
         with _interrupted_by_signals():
             reached = _wait(home, spec, supervisor, began, progress)
     except KeyboardInterrupt:
-        progress.clear()
         _stop(supervisor)
+        progress.clear()
         raise Interrupted("interrupted; everything that was started has been stopped") from None
     except BaseException:
-        progress.clear()
         _stop(supervisor)
+        progress.clear()
         raise
     for process, words in trouble.failing(home).items():
         progress.warn(f"{process} does not start: {words}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -55,6 +56,19 @@ def test_the_lock_is_held_by_one(home: Home) -> None:
         home.take_lock()
     os.close(lock)
     assert not home.is_running()
+
+
+def test_a_directory_that_was_removed_or_made_anew_is_another(home: Home) -> None:
+    lock = home.take_lock()
+    assert home.is_still(lock)
+    shutil.rmtree(home.root)
+    assert not home.is_still(lock)
+    home.create()
+    other = home.take_lock()
+    assert not home.is_still(lock)
+    assert home.is_still(other)
+    os.close(lock)
+    os.close(other)
 
 
 def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
