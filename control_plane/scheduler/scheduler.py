@@ -270,6 +270,7 @@ class Scheduler:
         self.metrics.algorithm_s.observe(self.clock.monotonic() - started_s)
         assumed = pod.on(placement.node_name)
         self.cache.assume(assumed)
+        self.nominator.forget(pod.uid)  # it counts as a pod of its node from now on, not as a promise as well
         if not self._reserved(profile, queued, assumed, placement):
             return None
         task = asyncio.get_running_loop().create_task(
@@ -424,6 +425,8 @@ class Scheduler:
         profile.run_unreserve(placement.state, pod, placement.node_name)
         if self.cache.is_assumed(pod.uid):
             self.cache.forget(pod.uid)
+            if pod.nominated_node:
+                self.nominator.nominate(pod, pod.nominated_node)
             self.queue.happened(ClusterEvent(Kind.ASSIGNED_POD, Action.DELETE), pod.pod, None)
 
     def _gave_up(self, queued: QueuedPod) -> bool:

@@ -293,6 +293,11 @@ class Gatekeeper(ReservePlugin, PermitPlugin):
         return Status(Code.WAIT), 30.0
 
 
+def gated() -> Cluster:
+    profile = ProfileConfig(plugins={"multiPoint": {"enabled": [{"name": "Gatekeeper"}]}})
+    return Cluster((profile,), {**PLUGINS, "Gatekeeper": Gatekeeper})
+
+
 @pytest.mark.parametrize(
     ("name", "decide", "node_name", "told"),
     [
@@ -303,10 +308,7 @@ class Gatekeeper(ReservePlugin, PermitPlugin):
     ],
 )
 async def test_reserve_and_permit(name: str, decide: str, node_name: str, told: list[str]) -> None:
-    plugins = {**PLUGINS, "Gatekeeper": Gatekeeper}
-    cluster = Cluster(
-        (ProfileConfig(plugins={"multiPoint": {"enabled": [{"name": "Gatekeeper"}]}}),), plugins
-    )
+    cluster = gated()
     await cluster.start()
     cluster.add(node("n1", cpu="1"), pod(name, cpu="1"))
     await settle()
@@ -332,3 +334,17 @@ def test_the_condition_says_which_generation_it_is_about() -> None:
     assert pod_status_patch(obj, "Unschedulable", "no", None, 9.0) == {}
     obj["metadata"]["generation"] = 4
     assert pod_status_patch(obj, "Unschedulable", "no", None, 9.0)["conditions"][0]["observedGeneration"] == 4
+
+
+async def test_a_promise_ends_where_the_pod_is_assumed() -> None:
+    """Else it would count twice, and who fits beside it would not."""
+    cluster = gated()
+    await cluster.start()
+    nominator = cluster.scheduler.nominator
+    cluster.add(node("n1", cpu="2"), pod("vip", cpu="1", priority=9, status={"nominatedNodeName": "n1"}))
+    await settle()
+    assert Gatekeeper.latest.told == ["reserve vip n1"]  # type: ignore[attr-defined]
+    assert not nominator.on("n1")
+    await cluster.clock.advance(31)
+    assert Gatekeeper.latest.told[1] == "unreserve vip"  # type: ignore[attr-defined]
+    await cluster.stop()
