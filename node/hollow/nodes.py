@@ -19,6 +19,7 @@ from control_plane.api import meta
 from control_plane.api.errors import StatusError, is_already_exists, is_conflict, is_not_found
 from control_plane.client import gvr
 from control_plane.client.client import Client
+from control_plane.client.errors import ConnectionFailed
 from control_plane.client.informer import InformerFactory
 from control_plane.client.workers import run_workers
 from control_plane.client.workqueue import WorkQueue
@@ -187,12 +188,16 @@ class HollowNodes:
     # ---- Lease
 
     async def _know_leases(self) -> None:
-        """Those that a former process left: read at once instead of one by one."""
+        """Those that a former process left: read at once instead of one by one, which goes as well."""
         token = ""
         while True:
-            page = await self._client.list(
-                gvr.LEASES, LEASE_NAMESPACE, limit=LEASE_PAGE, continue_token=token
-            )
+            try:
+                page = await self._client.list(
+                    gvr.LEASES, LEASE_NAMESPACE, limit=LEASE_PAGE, continue_token=token
+                )
+            except (StatusError, ConnectionFailed) as error:
+                log.warning("leases are read one by one", reason=str(error))
+                return
             for lease in page.items:
                 if meta.name_of(lease) in self._names:
                     self._leases[meta.name_of(lease)] = _identity(lease)
