@@ -66,3 +66,8 @@ class Metrics:
             ["type"],
             registry=self.registry,
         )
+
+    def attempted(self, result: str, profile: str, duration_s: float | None = None) -> None:
+        self.attempts.labels(result, profile).inc()
+        if duration_s is not None:
+            self.attempt_s.labels(result, profile).observe(duration_s)

@@ -22,24 +22,23 @@ from control_plane.client.types import Obj
 from control_plane.scheduler import metrics as names
 from control_plane.scheduler import slim
 from control_plane.scheduler.cache import Cache
-from control_plane.scheduler.cycle import Placement, PluginError, Scheduling
+from control_plane.scheduler.cycle import Placement, Scheduling
 from control_plane.scheduler.deadlines import Deadlines
 from control_plane.scheduler.dynamic_resources.state import Devices, InformedDevices
-from control_plane.scheduler.extended import Consultation, Reviewed
+from control_plane.scheduler.extended import Consultation
 from control_plane.scheduler.extenders import ExtenderError, Extenders
 from control_plane.scheduler.framework.annotations import group_of
-from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
-from control_plane.scheduler.framework.fit_error import Diagnosis, FitError
+from control_plane.scheduler.framework.fit_error import FitError
 from control_plane.scheduler.framework.interface import CycleState, Nodes, Workloads
-from control_plane.scheduler.framework.pod_info import PodInfo, pod_info
+from control_plane.scheduler.framework.pod_info import PodInfo
 from control_plane.scheduler.framework.profile import Profile
 from control_plane.scheduler.framework.status import Status, error
 from control_plane.scheduler.handlers import Handlers
 from control_plane.scheduler.metrics import Metrics
 from control_plane.scheduler.nominator import Nominator
-from control_plane.scheduler.plugins.default_preemption import REVIEWED
 from control_plane.scheduler.queue import ACTIVE, BACKOFF, GATED, UNSCHEDULABLE, QueuedPod, SchedulingQueue
 from control_plane.scheduler.reporting import Reporter
+from control_plane.scheduler.setbacks import Setbacks
 from control_plane.scheduler.volumes.storage import InformedStorage, Storage
 from control_plane.scheduler.waiting import Waiting
 from control_plane.scheduler.workloads import InformedWorkloads
@@ -103,6 +102,15 @@ class Scheduler:
         self._algorithm = Scheduling(self.cache, self.nominator, self._draw)
         self._events = EventRecorder(client, first.scheduler_name, busy=self._is_busy)
         self._reporter = Reporter(client, self._events)
+        self._setbacks = Setbacks(
+            self._algorithm,
+            self.cache,
+            self.nominator,
+            self.queue,
+            self._pods.get,
+            self._reporter,
+            self.metrics,
+        )
         self._bindings: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(MAX_BINDINGS_AT_ONCE)
         self._deadlines = Deadlines(self._pending, self._became_urgent, self._missed_deadline)
@@ -239,10 +247,10 @@ class Scheduler:
                 profile, queued.pod
             )
         except Exception as failure:
-            self._broken(profile, queued, failure)
+            self._setbacks.broken(profile, queued, failure)
             return None
         if consulted.refusal is not None:
-            self._no_fit(profile, queued, consulted.refusal, consulted.reviewed)
+            self._setbacks.no_fit(profile, queued, consulted.refusal, consulted.reviewed)
             return None
         return self.schedule_one(queued, consulted.among, consulted.scores)
 
@@ -255,17 +263,17 @@ class Scheduler:
         """A scheduling cycle; the task of the binding that follows, if any."""
         pod = queued.pod
         profile = self.profile_of(pod)
-        if self._needs_none(pod):
+        if self._setbacks.is_settled(pod):
             self.queue.done(pod.uid)
             return None
         started_s = self.clock.monotonic()
         try:
             placement = self._algorithm.place(profile, pod, among, bonus)
         except FitError as failure:
-            self._no_fit(profile, queued, failure)
+            self._setbacks.no_fit(profile, queued, failure)
             return None
         except Exception as failure:
-            self._broken(profile, queued, failure)
+            self._setbacks.broken(profile, queued, failure)
             return None
         self.metrics.algorithm_s.observe(self.clock.monotonic() - started_s)
         assumed = pod.on(placement.node_name)
@@ -280,13 +288,6 @@ class Scheduler:
         task.add_done_callback(self._binding_ended)
         return task
 
-    def _needs_none(self, pod: PodInfo) -> bool:
-        """It is going, or is on a node already (bound by an earlier try whose answer was lost)."""
-        current = self._pods.get(pod.namespace, pod.name)
-        if current is None or meta.uid_of(current) != pod.uid or meta.is_deleting(current):
-            return True
-        return self.cache.pod(pod.uid) is not None
-
     def _reserved(self, profile: Profile, queued: QueuedPod, pod: PodInfo, placement: Placement) -> bool:
         status = profile.run_reserve(placement.state, pod, placement.node_name)
         if status is None:
@@ -294,8 +295,8 @@ class Scheduler:
             if status is None:
                 self.waiting.add(pod.uid, waits)
                 return True
-        self._undo(profile, pod, placement)
-        self._rejected(profile, queued, placement.node_name, status)
+        self._setbacks.undo(profile, pod, placement)
+        self._setbacks.rejected(profile, queued, placement.node_name, status)
         return False
 
     async def _bind(
@@ -305,28 +306,28 @@ class Scheduler:
         try:
             status = await self._unslotted(self.waiting.wait(pod.uid), self.waiting.holds(pod.uid))
             if status is not None and status.rejected:
-                self._undo(profile, pod, placement)
-                self._rejected(profile, queued, node_name, status)
+                self._setbacks.undo(profile, pod, placement)
+                self._setbacks.rejected(profile, queued, node_name, status)
                 return
             before = profile.run_pre_bind(state, pod, node_name)
             spec = pod.pod["spec"]
             status = await self._unslotted(before, bool(spec.get("volumes") or spec.get("resourceClaims")))
             status = status or await self._run_bind(profile, state, pod, node_name)
         except asyncio.CancelledError:
-            self._undo(profile, pod, placement)
+            self._setbacks.undo(profile, pod, placement)
             raise
         except Exception as failure:
             log.exception("binding failed", pod=pod.key)
             status = error(repr(failure))
         if status is not None:
-            self._binding_failed(profile, queued, pod, placement, status)
+            self._setbacks.binding_failed(profile, queued, pod, placement, status)
             return
         self.cache.finish_binding(pod.uid)
         self.queue.done(pod.uid)
         profile.run_post_bind(state, pod, node_name)
         self._reporter.scheduled(queued.pod, node_name)
         now_s = self.clock.monotonic()
-        self._count(profile, names.SCHEDULED, now_s - started_s)
+        self.metrics.attempted(names.SCHEDULED, profile.scheduler_name, now_s - started_s)
         self.metrics.sli_s.observe(now_s - queued.first_seen_s)
 
     async def _run_bind(
@@ -354,95 +355,6 @@ class Scheduler:
     def _binding_ended(self, task: asyncio.Task[None]) -> None:
         self._bindings.discard(task)
         self._slots.release()
-
-    # ---- what went wrong
-
-    def _no_fit(
-        self, profile: Profile, queued: QueuedPod, failure: FitError, reviewed: Reviewed | None = None
-    ) -> None:
-        diagnosis = failure.diagnosis
-        nominated: str | None = ""
-        if profile.post_filters and failure.all_nodes:
-            result, status = self._post_filter(profile, queued.pod, diagnosis, reviewed)
-            diagnosis.post_filter_message = status.message if status else ""
-            nominated = result
-        self._unschedulable(profile, queued, str(failure), diagnosis, nominated)
-
-    def _post_filter(
-        self, profile: Profile, pod: PodInfo, diagnosis: Diagnosis, reviewed: Reviewed | None
-    ) -> tuple[str | None, Status | None]:
-        """The node it was promised; "" when none; None when a former promise stands."""
-        state = self._algorithm.state_for(profile, pod)
-        if reviewed is not None:
-            state[REVIEWED] = reviewed
-        result, status = profile.run_post_filters(state, pod, diagnosis.statuses)
-        if result is not None:
-            self.nominator.nominate(pod, result.nominated_node)
-            return result.nominated_node, status
-        waiting = status is not None and "terminating pod on the nominated node" in status.message
-        return (None if waiting else ""), status
-
-    def _rejected(self, profile: Profile, queued: QueuedPod, node_name: str, status: Status) -> None:
-        """By Reserve or Permit."""
-        if not status.rejected:
-            self._broken(profile, queued, PluginError(status))
-            return
-        diagnosis = Diagnosis()
-        diagnosis.add(node_name, status)
-        self._unschedulable(profile, queued, str(FitError(1, diagnosis)), diagnosis, "")
-
-    def _unschedulable(
-        self, profile: Profile, queued: QueuedPod, message: str, diagnosis: Diagnosis, nominated: str | None
-    ) -> None:
-        pod = queued.pod
-        if nominated == "":
-            self.nominator.forget(pod.uid)
-        self._count(profile, names.UNSCHEDULABLE)
-        if self._gave_up(queued):
-            return
-        self.queue.park(queued, diagnosis.plugins, diagnosis.pending_plugins)
-        self._reporter.failed(queued.pod, "Unschedulable", message, nominated)
-
-    def _broken(self, profile: Profile, queued: QueuedPod, failure: Exception) -> None:
-        log.error("scheduling failed", pod=queued.pod.key, error=repr(failure))
-        self._count(profile, names.ERROR)
-        if self._gave_up(queued):
-            return
-        self.queue.requeue(queued)
-        self._reporter.failed(queued.pod, "SchedulerError", str(failure), None)
-
-    def _binding_failed(
-        self, profile: Profile, queued: QueuedPod, pod: PodInfo, placement: Placement, status: Status
-    ) -> None:
-        log.info("not bound", pod=pod.key, node=placement.node_name, why=status.message)
-        self._undo(profile, pod, placement)
-        self._count(profile, names.ERROR)
-        if not self._gave_up(queued):
-            self.queue.requeue(queued)
-            self._reporter.failed(queued.pod, "SchedulerError", f"binding rejected: {status.message}", None)
-
-    def _undo(self, profile: Profile, pod: PodInfo, placement: Placement) -> None:
-        profile.run_unreserve(placement.state, pod, placement.node_name)
-        if self.cache.is_assumed(pod.uid):
-            self.cache.forget(pod.uid)
-            if pod.nominated_node:
-                self.nominator.nominate(pod, pod.nominated_node)
-            self.queue.happened(ClusterEvent(Kind.ASSIGNED_POD, Action.DELETE), pod.pod, None)
-
-    def _gave_up(self, queued: QueuedPod) -> bool:
-        """It has gone, or was bound, meanwhile; otherwise the queue gets its latest form."""
-        current = self._pods.get(queued.pod.namespace, queued.pod.name)
-        if self._needs_none(queued.pod) or current is None:
-            self.queue.done(queued.pod.uid)
-            return True
-        if current["metadata"].get("resourceVersion") != queued.pod.pod["metadata"].get("resourceVersion"):
-            queued.pod = pod_info(current)
-        return False
-
-    def _count(self, profile: Profile, result: str, duration_s: float | None = None) -> None:
-        self.metrics.attempts.labels(result, profile.scheduler_name).inc()
-        if duration_s is not None:
-            self.metrics.attempt_s.labels(result, profile.scheduler_name).observe(duration_s)
 
     def _draw(self, positions: Sequence[int]) -> int:
         return positions[int(self.random() * len(positions))]
