@@ -29,6 +29,9 @@ from store.raft.replica import Replica
 SLOW_SYNC_S = 0.004
 """A disk whose syncs take longer on average gets a thread."""
 SYNC_AVERAGE_WEIGHT = 0.1
+OUTLIER_S = 2 * SLOW_SYNC_S
+"""A longer sync counts as one of this length, unless it outlasts a heartbeat interval: on a busy machine every disk
+has its moments, and a thread makes the turns after them longer than they need be."""
 TIMER_SLACK_S = 0.001
 
 _log = logs.get("store.raft")
@@ -170,7 +173,8 @@ class Turns:
     def _synced(self, took_s: float) -> None:
         if self._ended:
             return
-        self._sync_average_s += (took_s - self._sync_average_s) * SYNC_AVERAGE_WEIGHT
+        counted_s = took_s if took_s > self._config.heartbeat_interval_s else min(took_s, OUTLIER_S)
+        self._sync_average_s += (counted_s - self._sync_average_s) * SYNC_AVERAGE_WEIGHT
         if took_s > self._config.election_timeout_s:
             _log.warning("the disk is slow", sync_s=round(took_s, 3))
             self._replica.step_down()
