@@ -19,6 +19,7 @@ from control_plane.api.registry import Resource
 from control_plane.api.resources import definition_name
 from control_plane.api.schema import OBJECT_META
 from control_plane.apiserver.crd.kind import CustomVersion
+from control_plane.apiserver.crd.prune import PRESERVE
 from control_plane.apiserver.crd.served import Served
 
 Json = dict[str, Any]
@@ -140,13 +141,18 @@ def _definitions(
     group, version, name = resource.gvk
     shown: Json = dict(schema_of(kind.schema))
     shown["type"] = "object"
-    shown["properties"] = {
-        **(shown.get("properties") or {}),
-        "apiVersion": {"type": "string", "description": _API_VERSION},
-        "kind": {"type": "string", "description": _KIND},
-        "metadata": {"description": _METADATA, **reference(OBJECT_META)},
-    }
+    if schema_of is _v2_schema and kind.schema.get(PRESERVE):
+        shown = {"type": "object"}  # kubectl would take what is named for all that there may be
+    else:
+        shown["properties"] = {
+            **(shown.get("properties") or {}),
+            "apiVersion": {"type": "string", "description": _API_VERSION},
+            "kind": {"type": "string", "description": _KIND},
+            "metadata": {"description": _METADATA, **reference(OBJECT_META)},
+        }
     shown["x-kubernetes-group-version-kind"] = [{"group": group, "kind": name, "version": version}]
+    if kind.selectable_fields:
+        shown["x-kubernetes-selectable-fields"] = [{"fieldPath": path} for path in kind.selectable_fields]
     listed = {
         "description": f"{resource.list_kind} is a list of {name}",
         "type": "object",
@@ -191,7 +197,7 @@ def _for_v2(schema: Json) -> Json:
         for key in ("items", "properties", "additionalProperties", "required"):
             if schema.get("nullable"):
                 shown.pop(key, None)
-    if schema.get("x-kubernetes-preserve-unknown-fields"):
+    if schema.get(PRESERVE):
         # kubectl before 1.23 refuses unknown fields of what it believes to know.
         for key in ("type", "items", "properties", "additionalProperties", "required"):
             shown.pop(key, None)
