@@ -65,8 +65,7 @@ class Writer(asyncio.Protocol):
         value = b"sent=%020d" % time.perf_counter_ns() + PAD
         body = g.message(g.put(b"/watched/%04d" % (number % 1000), value))
         self.transport.write(
-            g.frame(g.HEADERS, 4, self._stream_id, self._block)
-            + g.frame(g.DATA, g.END_STREAM, self._stream_id, body)
+            g.frame(g.HEADERS, 4, self._stream_id, self._block) + g.data(self._stream_id, body)
         )
 
 
