@@ -17,7 +17,9 @@ from store.mvcc.txn import MAX_TXN_OPS
 _TEXT = """\
 A member of the key-value store: Raft-replicated, with the etcd v3 API over HTTPS and mutual TLS. Members of
 one cluster share --initial-cluster and --initial-cluster-token; a member's peer certificate carries its
-name as the common name."""
+name as the common name.
+
+Commands about members, each with its own --help: snapshot, status, verify."""
 
 
 def parser() -> Parser:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import socket
 import ssl
 from collections.abc import Coroutine, Mapping
@@ -39,23 +40,19 @@ from store.raft.transport import PeerTransport
 STOP_GRACE_S = 2.0
 BACKLOG = 1024
 HANDSHAKE_TIMEOUT_S = 10.0
+COMMANDS = {
+    "snapshot": "store.api.snapshot_command",
+    "status": "store.api.status_command",
+    "verify": "store.api.verify_command",
+}
 
 log = logs.get("store")
 
 
 def main(argv: list[str]) -> int:
-    if argv[:1] == ["snapshot"]:
-        from store.api import snapshot_command  # no member needs it
-
-        return snapshot_command.main(argv[1:])
-    if argv[:1] == ["status"]:
-        from store.api import status_command
-
-        return status_command.main(argv[1:])
-    if argv[:1] == ["verify"]:
-        from store.api import verify_command
-
-        return verify_command.main(argv[1:])
+    if argv and argv[0] in COMMANDS:
+        command = importlib.import_module(COMMANDS[argv[0]])  # no member needs it
+        return int(command.main(argv[1:]))
     return process.run("store", flags.parser(), argv, serve)
 
 

@@ -1,4 +1,4 @@
-"""`balsa store snapshot save|status|restore`: the counterpart of etcdctl's commands.
+"""`balsa store snapshot save|status|verify|restore`: the counterpart of etcdctl's commands.
 
 The file is etcd's: `etcdctl snapshot restore` makes an etcd of ours, and this a Balsa of an etcd's.
 `restore` makes the data directory of one member of a new cluster; with the same file and the same
@@ -81,13 +81,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _save(args: argparse.Namespace) -> None:
     aside = args.file.with_name(args.file.name + ".part")
-    with aside.open("wb") as file:
-        for blob in _salvage(args) if args.data_dir is not None else _download(args):
-            file.write(blob)
-        file.flush()
-        os.fsync(file.fileno())
-    snapshot_file.check(aside)
-    aside.replace(args.file)
+    try:
+        with aside.open("wb") as file:
+            for blob in _salvage(args) if args.data_dir is not None else _download(args):
+                file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        snapshot_file.check(aside)
+        aside.replace(args.file)
+    finally:
+        aside.unlink(missing_ok=True)
     print(f"Snapshot saved at {args.file}")
 
 

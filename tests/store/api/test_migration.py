@@ -28,9 +28,9 @@ KEYS = 2500  # more than a leaf of the file, and than what is looked at in one g
 async def fill(client: StoreClient, etcdctl: Etcdctl) -> tuple[int, int]:
     """Returns (the last revision, a lease)."""
     lease = (await client.lease_grant(1000)).id
-    for start in range(0, KEYS, 50):
+    for start in range(0, KEYS, 10):
         await asyncio.gather(
-            *(client.put(b"k%05d" % number, b"v" * (number % 300)) for number in range(start, start + 50))
+            *(client.put(b"k%05d" % number, b"v" * (number % 300)) for number in range(start, start + 10))
         )
     await client.put(b"k00000", b"leased", lease=lease)
     middle = (await client.delete_range(b"k00001")).revision
