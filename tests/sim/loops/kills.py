@@ -22,6 +22,7 @@ from tests.sim.loops.workloads import Obj
 from tests.sim.loops.world import World, Wrong
 
 TAKEOVER_S = 2.0
+SETTLING_TURNS = 5  # the successor must not undo what was done
 SEED = 7  # of backoffs and ties, nothing else
 PROCESSES = ("controllers", "scheduler")
 NEVER = 1_000_000_000
@@ -59,8 +60,13 @@ async def _play(fuses: dict[str, Fuse]) -> Outcome:
             _change(world, which, name)
         await world.turn()
         await world.until_done()
+        while not all(task.done() for task in takeovers):
+            await world.turn()
         for task in takeovers:
             task.result()
+        for _ in range(SETTLING_TURNS):
+            await world.turn()
+        await world.until_done()
         return _outcome(world)
 
 
