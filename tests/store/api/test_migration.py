@@ -98,6 +98,9 @@ async def test_from_balsa_to_etcd(tls: TlsFiles, tmp_path: Path) -> None:
         etcd_from(balsa, tls, snapshot, tmp_path) as url,
         StoreClient([url], tls.client_context()) as client,
     ):
+        assert "Finished defragmenting" in await Etcdctl(url, tls).run(
+            "defrag"
+        )  # every page is read and written
         await check(client, Etcdctl(url, tls), revision, lease)
 
 
