@@ -9,9 +9,13 @@ from control_plane.apiserver import cel
 from control_plane.apiserver.authz.webhook import ConditionsFailed
 
 _STRINGS = cel.list_of(cel.STRING)
+_REQUIREMENT = cel.object_of(
+    "kubernetes.SelectorRequirement",
+    lambda: {"key": cel.STRING, "operator": cel.STRING, "values": _STRINGS},
+)
 _SELECTOR = cel.object_of(
     "kubernetes.SelectorAttributes",
-    lambda: {"rawSelector": cel.STRING, "requirements": cel.list_of(cel.DYN)},
+    lambda: {"rawSelector": cel.STRING, "requirements": cel.list_of(_REQUIREMENT)},
 )
 _RESOURCE = cel.object_of(
     "kubernetes.ResourceAttributes",

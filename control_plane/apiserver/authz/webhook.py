@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from control_plane.apiserver.authz.interface import Attributes, Decision
+from control_plane.apiserver.authz.selector_attributes import of_fields, of_labels
 from control_plane.apiserver.memory import Memory
 from control_plane.apiserver.review_client import Object, ReviewClient, ReviewFailed
 from store.component import logs
@@ -99,10 +100,10 @@ def review_of(attributes: Attributes, version: str) -> Object:
             "name": attributes.name,
         }
         given: Object = {key: value for key, value in about.items() if value}
-        selectors = {"labelSelector": attributes.label_selector, "fieldSelector": attributes.field_selector}
-        for key, selector in selectors.items():
-            if selector:
-                given[key] = {"rawSelector": selector}
+        if requirements := of_labels(attributes.label_selector):
+            given["labelSelector"] = {"requirements": requirements}
+        if requirements := of_fields(attributes.field_selector):
+            given["fieldSelector"] = {"requirements": requirements}
         spec["resourceAttributes"] = given
     else:
         spec["nonResourceAttributes"] = {"path": attributes.path, "verb": attributes.verb}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,48 @@ PATH = Attributes(JANE, "get", path="/metrics")
         (["request.resourceAttributes.subresource == ''"], PODS, True),
         (["request.extra['scopes'].exists(s, s == 'read')"], PODS, True),
         (["request.extra['none'] == []", "false"], PODS, False),
+        (["request.?resourceAttributes.labelSelector.requirements.orValue([]).size() == 0"], PODS, True),
+        (
+            ["request.resourceAttributes.fieldSelector.requirements.exists(r, r.values == ['n'])"],
+            replace(PODS, field_selector="spec.nodeName=n"),
+            True,
+        ),
     ],
 )
 def test_conditions(expressions: list[str], asked: Attributes, holds: bool) -> None:
     conditions = MatchConditions([compiled(text) for text in expressions])
     assert conditions.hold(review_of(asked, "v1")["spec"]) is holds
+
+
+@pytest.mark.parametrize(
+    ("labels", "fields", "said"),
+    [
+        ("", "", {}),
+        (
+            "a=b,c in (e,d),!f,g,h>1",
+            "spec.nodeName=n,metadata.name!=x",
+            {
+                "labelSelector": [
+                    {"key": "a", "operator": "In", "values": ["b"]},
+                    {"key": "c", "operator": "In", "values": ["d", "e"]},
+                    {"key": "f", "operator": "DoesNotExist"},
+                    {"key": "g", "operator": "Exists"},
+                ],
+                "fieldSelector": [
+                    {"key": "spec.nodeName", "operator": "In", "values": ["n"]},
+                    {"key": "metadata.name", "operator": "NotIn", "values": ["x"]},
+                ],
+            },
+        ),
+        ("a=(", "a", {}),
+    ],
+    ids=["none", "all operators", "broken"],
+)
+def test_selectors_are_told_parsed(labels: str, fields: str, said: Object) -> None:
+    asked = Attributes(JANE, "list", resource="pods", label_selector=labels, field_selector=fields)
+    about = review_of(asked, "v1")["spec"]["resourceAttributes"]
+    found = {key: about[key]["requirements"] for key in ("labelSelector", "fieldSelector") if key in about}
+    assert found == said
 
 
 def test_a_condition_that_fails() -> None:
