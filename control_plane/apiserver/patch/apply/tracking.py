@@ -146,11 +146,15 @@ def _is_reset(sent: Any) -> bool:
 
 
 def _is_list_of_entries(sent: Any) -> bool:
-    return (
-        isinstance(sent, list)
-        and bool(sent)
-        and all(isinstance(each, dict) and isinstance(each.get("fieldsV1"), dict) for each in sent)
-    )
+    """What else a client may send counts as if it had sent nothing."""
+    try:
+        return (
+            isinstance(sent, list)
+            and bool(sent)
+            and all(isinstance(each, dict) and trees.is_tree(each.get("fieldsV1")) for each in sent)
+        )
+    except RecursionError:
+        return False
 
 
 def _identity(entry: Object) -> Identity:

@@ -83,6 +83,11 @@ def cut(tree: Tree, gone: Tree) -> Tree | None:
     return _less(tree, gone, whole=True)
 
 
+def is_tree(value: Any) -> bool:
+    """Whether what a client sent is such a set. Raises RecursionError."""
+    return isinstance(value, dict) and all(map(is_tree, value.values()))
+
+
 def holds(tree: Tree, wanted: Tree) -> bool:
     """Whether all of these fields are in the set."""
     for key, below in wanted.items():

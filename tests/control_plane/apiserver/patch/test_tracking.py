@@ -185,6 +185,14 @@ class TestTrack:
         new["metadata"]["managedFields"][0]["manager"] = "carl"
         assert owners(write(live, new)) == {"carl": {".data.a"}}
 
+    @pytest.mark.parametrize(
+        "sent", [[{}, {}], [{"fieldsV1": {"f:data": 1}}], [{"fieldsV1": []}], ["x"], {"a": "b"}]
+    )
+    def test_what_is_no_list_of_managers_changes_nothing(self, sent: Any) -> None:
+        live, new = tracked(a="1"), config_map(a="1")
+        new["metadata"]["managedFields"] = sent
+        assert owners(write(live, new)) == owners(live)
+
     def test_a_list_without_keys_is_not_for_bookkeeping_to_refuse(self) -> None:
         live: Object = {"apiVersion": "v1", "metadata": {}, "spec": {"containers": [{"name": "c"}]}}
         track_create(live, POD, "ann", T1)
