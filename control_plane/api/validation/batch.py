@@ -48,7 +48,7 @@ def _job_spec(path: str, spec: Mapping[str, Any], needs_selector: bool) -> Error
         yield from not_negative(f"{path}.{key}", spec.get(key))
     mode = spec.get("completionMode")
     if mode:
-        yield from one_of(f"{path}.completionMode", mode, ("Indexed", "NonIndexed"))
+        yield from one_of(f"{path}.completionMode", mode, ("NonIndexed", "Indexed"))
     if mode == "Indexed":
         if spec.get("completions") is None:
             yield errors.required(f"{path}.completions", "when completion mode is Indexed")

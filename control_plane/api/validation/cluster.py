@@ -19,7 +19,7 @@ from control_plane.api.validation.registry import (
     spec_of,
 )
 
-_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 @on_create("namespaces")
@@ -116,7 +116,7 @@ def priority_class(obj: Object) -> Errors:
         yield errors.forbidden_field(
             "value", "maximum allowed value of a user defined priority is 1000000000"
         )
-    yield from one_of("preemptionPolicy", obj.get("preemptionPolicy"), ("Never", "PreemptLowerPriority"))
+    yield from one_of("preemptionPolicy", obj.get("preemptionPolicy"), ("PreemptLowerPriority", "Never"))
 
 
 @on_update("priorityclasses.scheduling.k8s.io")

@@ -24,7 +24,7 @@ _GROUP = "storage.k8s.io"
 _MAX_NAME, _MAX_NODE_ID = 63, 192
 _MAX_PARAMETERS, _MAX_PARAMETERS_BYTES = 512, 256 * 1024
 _MIN_TOKEN_S, _MAX_TOKEN_S = 600, 1 << 32
-_LIFECYCLE_MODES = ("Ephemeral", "Persistent")
+_LIFECYCLE_MODES = ("Persistent", "Ephemeral")
 _GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
 _ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
 
@@ -62,9 +62,9 @@ def provisioner(path: str, name: str) -> Errors:
 def csi_driver(obj: Object) -> Errors:
     spec = spec_of(obj)
     yield from driver_name("metadata.name", (obj.get("metadata") or {}).get("name", ""))
-    for index, mode in enumerate(spec.get("volumeLifecycleModes") or ()):
+    for mode in spec.get("volumeLifecycleModes") or ():
         if mode not in _LIFECYCLE_MODES:
-            yield errors.not_supported(f"spec.volumeLifecycleModes[{index}]", mode, _LIFECYCLE_MODES)
+            yield errors.not_supported("spec.volumeLifecycleModes", mode, _LIFECYCLE_MODES)
     policy = spec.get("fsGroupPolicy")
     if policy is not None and policy not in _GROUP_POLICIES:
         yield errors.not_supported("spec.fsGroupPolicy", policy, _GROUP_POLICIES)

@@ -46,7 +46,7 @@ REFUSED: list[Any] = [
         f"csidrivers.{CSI}",
         with_spec(volumeLifecycleModes=["Forever"], fsGroupPolicy="x"),
         [
-            'spec.volumeLifecycleModes[0]: Unsupported value: "Forever": supported values: "Ephemeral", "Persistent"',
+            'spec.volumeLifecycleModes: Unsupported value: "Forever": supported values: "Persistent", "Ephemeral"',
             'spec.fsGroupPolicy: Unsupported value: "x": supported values: "File", "None", "ReadWriteOnceWithFSType"',
         ],
         id="csi driver",
@@ -515,3 +515,42 @@ def test_statuses(name: str, obj: Object, status: Object, expected: list[str]) -
     kind, old = stored(name, deepcopy(obj))
     new = {**deepcopy(old), "status": status}
     assert [str(e) for e in validate_update(kind, new, old, "status")] == expected
+
+
+def sized(**amounts: Any) -> Object:
+    return samples.pod(containers=[container(resources=amounts)])
+
+
+CPU, BOTH = {"cpu": "1"}, {"cpu": "1", "memory": "1Gi"}
+RESIZES: list[Any] = [
+    pytest.param(sized(requests=CPU), {"requests": {"cpu": "2"}}, [], id="more"),
+    pytest.param(
+        sized(requests=CPU),
+        {"requests": {}},
+        [
+            'spec: Invalid value: "BestEffort": Pod QOS Class may not change as a result of resizing',
+            "spec.containers[0].resources: Forbidden: resource requests cannot be removed",
+        ],
+        id="removed",
+    ),
+    pytest.param(
+        sized(requests=BOTH, limits=BOTH),
+        {"requests": CPU | {"memory": "512Mi"}, "limits": BOTH},
+        ['spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing'],
+        id="another class",
+    ),
+    pytest.param(
+        sized(requests=CPU),
+        {"requests": {"cpu": "1", "ephemeral-storage": "1Gi"}},
+        ["spec: Forbidden: only cpu and memory resources are mutable"],
+        id="something else",
+    ),
+]
+
+
+@pytest.mark.parametrize(("obj", "amounts", "expected"), RESIZES)
+def test_resize(obj: Object, amounts: Object, expected: list[str]) -> None:
+    kind, old = stored("pods", deepcopy(obj))
+    new = deepcopy(old)
+    new["spec"]["containers"][0]["resources"] = amounts
+    assert [str(e) for e in validate_update(kind, new, old, "resize")] == expected
