@@ -106,7 +106,7 @@ def _as_plan(
 
 def detect(owner: Path) -> Limiter:
     """What this process may do; `owner` (the runtime's directory) names its groups."""
-    name = "balsa-" + hashlib.sha256(str(owner).encode()).hexdigest()[:12]
+    name = _name(owner)
     with contextlib.suppress(OSError):
         if (CGROUP_ROOT / "cgroup.controllers").exists():
             return _detect_v2(name)
@@ -114,10 +114,29 @@ def detect(owner: Path) -> Limiter:
     return Limiter(0)
 
 
-def _detect_v1(name: str) -> Limiter:
+def sweep(owner: Path) -> None:
+    """Remove the groups of containers that are gone: a shim that was killed could not. The kernel keeps those
+    that have a process."""
+    with contextlib.suppress(OSError, KeyError):
+        for group in _groups(_name(owner)):
+            for each in [*group.glob("*/"), group]:
+                with contextlib.suppress(OSError):
+                    each.rmdir()
+
+
+def _groups(name: str) -> list[Path]:
+    if (CGROUP_ROOT / "cgroup.controllers").exists():
+        return [_parent_v2() / name]
     own = _own_groups()
-    memory = CGROUP_ROOT / "memory" / own["memory"].lstrip("/") / name
-    cpu = CGROUP_ROOT / "cpu" / own["cpu"].lstrip("/") / name
+    return [CGROUP_ROOT / each / own[each].lstrip("/") / name for each in ("memory", "cpu")]
+
+
+def _name(owner: Path) -> str:
+    return "balsa-" + hashlib.sha256(str(owner).encode()).hexdigest()[:12]
+
+
+def _detect_v1(name: str) -> Limiter:
+    memory, cpu = _groups(name)
     for group in (memory, cpu):
         group.mkdir(exist_ok=True)
         with contextlib.suppress(OSError):  # pods of an earlier agent are in it
@@ -127,13 +146,17 @@ def _detect_v1(name: str) -> Limiter:
 
 def _detect_v2(name: str) -> Limiter:
     """A sibling of our own group: a group that has processes cannot hand controllers to its children."""
-    own = CGROUP_ROOT / _own_groups()[""].lstrip("/")
-    group = (own.parent if own != CGROUP_ROOT else own) / name
+    (group,) = _groups(name)
     group.mkdir(exist_ok=True)
     (group / SUBTREE_CONTROL).write_text(CONTROLLERS)
     with contextlib.suppress(OSError):  # pods of an earlier agent are in it
         group.rmdir()
     return Limiter(2, group, group)
+
+
+def _parent_v2() -> Path:
+    own = CGROUP_ROOT / _own_groups()[""].lstrip("/")
+    return own.parent if own != CGROUP_ROOT else own
 
 
 def _own_groups() -> dict[str, str]:

@@ -84,6 +84,7 @@ class ProcessRuntime:
         isolation = Isolation(**await self._spawner.probe(self._root / "probe"))
         self._host = spec.Host(isolation, limits.detect(self._root), hidden_paths(self._hidden))
         await asyncio.gather(*(self._adopt(record) for record in list(self._records.load_sandboxes())))
+        limits.sweep(self._root)
         for sandbox_id in await self._network.allocated():  # of an agent killed between the two
             if sandbox_id not in self._sandboxes:
                 await self._network.teardown_pod(sandbox_id)
@@ -327,3 +328,4 @@ def kill_all(root: Path) -> None:
     for handle in ending:
         select.select([handle], [], [], max(deadline - time.monotonic(), 0.0))
         os.close(handle)
+    limits.sweep(root)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.runtime.interface import BelowUsage, MemoryVolume, Mount, NotRunning, Resources, UpdateError
+from node.runtime.process.limits import sweep
 from node.runtime.process.runtime import ProcessRuntime
 from tests.node.runtime.pods import Pods, eventually
 
@@ -105,7 +106,28 @@ async def test_one_without_limits_gets_them(pods: Pods, runtime: ProcessRuntime,
 
 
 def processes(runtime: ProcessRuntime, container: str) -> list[str]:
-    return (runtime._host.limiter.memory / container / "cgroup.procs").read_text().split()
+    return processes_of(runtime._host.limiter.memory / container)
+
+
+async def test_a_killed_shims_groups_are_swept(pods: Pods, runtime: ProcessRuntime, version: int) -> None:
+    sandbox = await pods.sandbox()
+    container = await pods.start("sleep 100", sandbox, resources=Resources(memory_limit_bytes=64 * MIB))
+    group = runtime._host.limiter.memory / container
+    other = await pods.start("sleep 100", resources=Resources(memory_limit_bytes=64 * MIB))
+    runtime._sandboxes[sandbox].kill_shim()
+
+    async def lost() -> bool:
+        return not processes_of(group)
+
+    await eventually(lost)
+    assert group.exists()
+    sweep(runtime._root)
+    assert not group.exists()
+    assert processes(runtime, other)
+
+
+def processes_of(group: Path) -> list[str]:
+    return (group / "cgroup.procs").read_text().split()
 
 
 async def test_what_has_ended_cannot_be_changed(pods: Pods, runtime: ProcessRuntime, version: int) -> None:
