@@ -61,7 +61,7 @@ class Handlers:
     def pod_updated(self, old: Obj, new: Obj) -> None:
         if not _node_of(new):
             if self._ours(new):
-                self._pending_updated(new)
+                self._pending_updated(old, new)
             return
         if not _node_of(old):
             self._bound(new)
@@ -88,18 +88,22 @@ class Handlers:
         self._cache.add_pod(pod_info(obj))
         self._queue.happened(ClusterEvent(Kind.ASSIGNED_POD, Action.ADD), None, obj)
 
-    def _pending_updated(self, obj: Obj) -> None:
-        if self._cache.is_assumed(meta.uid_of(obj)):
+    def _pending_updated(self, old: Obj, new: Obj) -> None:
+        """A promise that the status does not tell of yet stands; one that was taken back there does not."""
+        uid = meta.uid_of(new)
+        if self._cache.is_assumed(uid):
             return  # its binding is under way
-        self._wait(pod_info(obj), update=True)
+        if _promised(old) != _promised(new):
+            self._nominator.forget(uid)
+        self._wait(pod_info(new), update=True)
 
     def _wait(self, pod: PodInfo, update: bool = False) -> None:
         if pod.terminating:
             self._queue.delete(pod.uid)
             return
         self._on_pending(pod)
-        if pod.nominated_node and not self._nominator.node_of(pod.uid):
-            self._nominator.nominate(pod, pod.nominated_node)
+        if node_name := self._nominator.node_of(pod.uid) or pod.nominated_node:
+            self._nominator.nominate(pod, node_name)
         if update:
             self._queue.update(pod)
         else:
@@ -135,6 +139,11 @@ class Handlers:
 def _node_of(obj: Obj) -> str:
     name: str = obj["spec"].get("nodeName") or ""
     return name
+
+
+def _promised(obj: Obj) -> str:
+    node_name: str = (obj.get("status") or {}).get("nominatedNodeName") or ""
+    return node_name
 
 
 def _decides(obj: Obj) -> tuple[object, ...]:

@@ -54,8 +54,9 @@ class Setbacks:
         profile.run_unreserve(placement.state, pod, placement.node_name)
         if self.cache.is_assumed(pod.uid):
             self.cache.forget(pod.uid)
-            if pod.nominated_node:
-                self.nominator.nominate(pod, pod.nominated_node)
+            current = self.latest(pod.namespace, pod.name) or {}
+            if promised := (current.get("status") or {}).get("nominatedNodeName"):
+                self.nominator.nominate(pod, promised)
             self.queue.happened(ClusterEvent(Kind.ASSIGNED_POD, Action.DELETE), pod.pod, None)
 
     # ---- what went wrong

@@ -16,7 +16,7 @@ from control_plane.client.types import Obj
 from control_plane.scheduler import config
 from control_plane.scheduler.config import ProfileConfig
 from control_plane.scheduler.framework.interface import CycleState, PermitPlugin, ReservePlugin
-from control_plane.scheduler.framework.pod_info import PodInfo
+from control_plane.scheduler.framework.pod_info import PodInfo, pod_info
 from control_plane.scheduler.framework.profile import Profile
 from control_plane.scheduler.framework.status import Code, Status, unschedulable
 from control_plane.scheduler.plugins.registry import PLUGINS
@@ -348,3 +348,24 @@ async def test_a_promise_ends_where_the_pod_is_assumed() -> None:
     await cluster.clock.advance(31)
     assert Gatekeeper.latest.told[1] == "unreserve vip"  # type: ignore[attr-defined]
     await cluster.stop()
+
+
+async def test_promises_follow_the_status(cluster: Cluster) -> None:
+    """But one made here stands until the status has told of it."""
+    nominator = cluster.scheduler.nominator
+    cluster.add(node("n1", cpu="1"), node("n2", cpu="1"), pod("vip", cpu="3"))
+    await settle()
+    uid = cluster.pod("vip")["metadata"]["uid"]
+
+    async def told(**status: Any) -> str:
+        obj = cluster.pod("vip")
+        cluster.api.update(PODS, {**obj, "status": {**obj["status"], **status}})
+        await settle()
+        return nominator.node_of(uid)
+
+    assert await told(nominatedNodeName="n1") == "n1"
+    assert await told(message="something else") == "n1"
+    assert await told(nominatedNodeName="n2") == "n2"
+    assert await told(nominatedNodeName="") == ""
+    nominator.nominate(pod_info(cluster.pod("vip")), "n1")
+    assert await told(message="yet something else") == "n1"
