@@ -114,22 +114,24 @@ def _bounded(entries: list[Object]) -> list[Object]:
     if excess <= 0:
         return entries
     updates.sort(key=_place)
-    buckets: dict[str, Object] = {}
-    dropped: set[int] = set()
+    oldest: dict[str, Object] = {}  # by version, what the next of it are merged into
+    merged: set[int] = set()
     for entry in updates:
         if excess <= 0:
             break
-        version = entry.get("apiVersion", "")
-        known = buckets.get(version)
-        dropped.add(id(entry))
-        if known is None:
-            buckets[version] = {**entry, "manager": ANCIENT}
-            buckets[version].pop("subresource", None)
-            continue
-        known["fieldsV1"] = trees.united(known["fieldsV1"], entry["fieldsV1"])
-        known["time"] = entry.get("time", "")
-        excess -= 1
-    return [*(entry for entry in entries if id(entry) not in dropped), *buckets.values()]
+        known = oldest.setdefault(entry.get("apiVersion", ""), entry)
+        if known is not entry:
+            oldest[entry.get("apiVersion", "")] = _merged(known, entry)
+            merged |= {id(known), id(entry)}
+            excess -= 1
+    given = set(map(id, entries))
+    kept = [entry for entry in entries if id(entry) not in merged]
+    return [*kept, *(entry for entry in oldest.values() if id(entry) not in given)]
+
+
+def _merged(known: Object, entry: Object) -> Object:
+    fields = trees.united(known.get("fieldsV1") or {}, entry.get("fieldsV1") or {})
+    return _entry((ANCIENT, UPDATE, entry.get("apiVersion", ""), ""), fields, entry.get("time", ""))
 
 
 def _managed(obj: Object) -> Object:

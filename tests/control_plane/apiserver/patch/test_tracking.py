@@ -215,6 +215,24 @@ class TestTrack:
         owned = set().union(*owners(made).values())
         assert owned == {f".data.k{index}" for index in range(MAX_UPDATE_MANAGERS + 5)} | {".data.a"}
 
+    def test_only_what_is_of_one_version_is_merged(self) -> None:
+        made = tracked(a="1")
+        other = {"f:data": {"f:z": {}}}
+        entry = {
+            **made["metadata"]["managedFields"][0],
+            "manager": "old",
+            "apiVersion": "v0",
+            "fieldsV1": other,
+        }
+        made["metadata"]["managedFields"].insert(0, {**entry, "time": "2023-01-01T00:00:00Z"})
+        for index in range(MAX_UPDATE_MANAGERS):
+            data = {**made["data"], f"k{index}": "x"}
+            made = write(made, config_map(**data), f"m{index}", f"2024-02-{index + 1:02}T00:00:00Z")
+        found = [(e["manager"], e["apiVersion"]) for e in made["metadata"]["managedFields"]]
+        assert found[0] == ("old", "v0")
+        assert ("ancient-changes", "v1") in found
+        assert len(found) == len(set(found)) == MAX_UPDATE_MANAGERS
+
 
 KEYS = st.sampled_from("abcd")
 NESTED = st.recursive(
