@@ -97,8 +97,7 @@ class GrpcConnection(asyncio.Protocol):
         self._pinged_at = None
         self._server.received_bytes += len(data)
         self._dispatch(self._http.receive(data))
-        if self._http.sender.output:
-            self._schedule()
+        self._schedule()
 
     # -- events --
 
