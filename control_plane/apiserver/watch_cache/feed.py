@@ -26,7 +26,7 @@ from store.client.watch import Watch
 from store.component import logs
 
 LOAD_PAGE_OBJECTS = 1000
-BACKLOG_REVISIONS = 1000  # of history that a new server begins with
+BACKLOG_REVISIONS = (1000, 250, 60, 15)  # of history that a new server begins with: what is not compacted
 RETRY_DELAY_S = 0.2
 RETRY_MAX_DELAY_S = 2.0
 
@@ -129,26 +129,25 @@ class Feed:
                 delay_s = min(delay_s * 2, RETRY_MAX_DELAY_S)
 
     async def _load(self) -> None:
-        begin = 0 if self.revision else await self._backlog()
-        try:
-            found, revision = await self._read(begin)
-        except Compacted:
-            if not begin:
-                raise
-            found, revision = await self._read(0)
+        found, revision = await self._read(0) if self.revision else await self._read_backlog()
         self._floor = revision
         for prefix in self._caches.keys() | found.keys():
             self._cache(prefix).reset(found.get(prefix, {}), revision)
         self._advance(revision)
 
-    async def _backlog(self) -> int:
-        """The revision to begin at. What there is now is reached when the last change of it has been seen."""
+    async def _read_backlog(self) -> tuple[dict[bytes, dict[str, Entry]], int]:
+        """As it was some revisions ago. What there is now is reached when the last change of it has been seen."""
         end = prefix_end(keys.ROOT)
         last = await self._client.range(
             keys.ROOT, end, limit=1, sort_order="DESCEND", sort_target="MOD", keys_only=True
         )
         self._present = last.kvs[0].mod_revision if last.kvs else 0
-        return max(1, last.revision - BACKLOG_REVISIONS)
+        for backlog in BACKLOG_REVISIONS:
+            try:
+                return await self._read(max(1, last.revision - backlog))
+            except Compacted:
+                continue
+        return await self._read(0)
 
     async def _read(self, revision: int) -> tuple[dict[bytes, dict[str, Entry]], int]:
         """All objects at a revision (0: now), and the revision. Raises Compacted."""
