@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
 
 from cluster.errors import PortTaken
 
 BACKLOG = 1024
+LASTING = range(15_000, 29_000)  # below the ports of connections (32768 and up) and NodePorts
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now, all held at once so that they differ."""
-    held = [socket.socket() for _ in range(count)]
+    """Ports that nobody has now, all held at once so that they differ. They stay a cluster's own over restarts, and
+    so are not of those that the kernel gives to any connection."""
+    held: list[socket.socket] = []
+    drawn = iter(random.sample(LASTING, len(LASTING)))
     try:
-        for each in held:
-            each.bind(("127.0.0.1", 0))
+        while len(held) < count:
+            each = socket.socket()
+            held.append(each)
+            try:
+                each.bind(("127.0.0.1", next(drawn, 0)))
+            except OSError:
+                held.pop().close()
         return [each.getsockname()[1] for each in held]
     finally:
         for each in held:

@@ -91,6 +91,14 @@ def test_a_taken_port_is_named() -> None:
     ports.check_free(port, "apiserver")
 
 
+def test_free_ports_differ_and_can_be_had() -> None:
+    found = ports.free_ports(50)
+    assert len(set(found)) == 50
+    assert set(found) <= set(ports.LASTING)
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", found[0]))
+
+
 def test_every_planned_process_has_a_port_and_flags_its_component_takes(home: Home) -> None:
     spec = specs.create(hollow_nodes=5)
     planned = plan.processes(spec, home, lambda _: ("--network=loopback",), ("172.30.0.1", 6443))
