@@ -50,6 +50,7 @@ from node.agent.view import (
     View,
 )
 from node.agent.volumes import empty_dir
+from node.agent.waiting_events import WaitingEvents
 from node.runtime.interface import ContainerStatus, RuntimeError_
 from store.component import logs
 
@@ -74,6 +75,7 @@ class PodWorker:
         self._probes.remember(pod.get("status") or {})
         self._starter = Starter(parts)
         self._stopper = Stopper(parts)
+        self._waiting = WaitingEvents(parts)
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._queue: deque[StartContainer] = deque()
@@ -81,7 +83,6 @@ class PodWorker:
         self._start_task: asyncio.Task[None] | None = None
         self._stops: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._problems: dict[str, Problem] = {}
-        self._told: dict[str, int] = {}
         self._started_at_s = parts.clock.wall()
         self._kill_at_s: float | None = None
         self.gone = False
@@ -216,9 +217,9 @@ class PodWorker:
                 latest = view.latest(action.name)
                 self._spawn(self.resizer.change(self.pod, action.container_id, latest))
             case BackOff():
-                self._say_back_off(action)
+                self._waiting.back_off(self.pod, action)
             case ImageBackOff():
-                self._say_image_back_off(action)
+                self._waiting.image_back_off(self.pod, action)
             case Finish():
                 await self._finish()
 
@@ -285,17 +286,13 @@ class PodWorker:
         sandbox = self._observer.sandbox
         if found is None or sandbox is None:
             return
-        self._probes_forget(action.name)
+        self._waiting.forget(action.name)
         old = self._observer.latest(action.name)
         before = self._problems.get(action.name)
         problem = await self._starter.start(self.pod, found[1], action, sandbox, old, before)
         self._problems.pop(action.name, None)
         if problem is not None:
             self._problems[action.name] = problem
-
-    def _probes_forget(self, container: str) -> None:
-        for key in [each for each in self._told if each.endswith(f"/{container}")]:
-            del self._told[key]
 
     def _cancel_starts(self) -> None:
         if self._start_task is not None and not self._start_task.done():
@@ -315,22 +312,6 @@ class PodWorker:
             current = self._stops.get(action.container_id)
             if current is not None and current[1] is asyncio.current_task():
                 del self._stops[action.container_id]
-
-    def _say_back_off(self, action: BackOff) -> None:
-        if self._first(f"backoff/{action.name}", action.attempt):
-            message = f"Back-off restarting failed container {action.name} in pod {full_name(self.pod)}"
-            self._warn("BackOff", message, action.name)
-
-    def _say_image_back_off(self, action: ImageBackOff) -> None:
-        if self._first(f"image/{action.name}", action.failures):
-            self._tell("BackOff", f'Back-off pulling image "{action.image}"', action.name)
-            self._warn("Failed", "Error: ImagePullBackOff", action.name)
-
-    def _first(self, key: str, value: int) -> bool:
-        if self._told.get(key) == value:
-            return False
-        self._told[key] = value
-        return True
 
     async def _finish(self) -> None:
         """Everything has stopped. An ended pod stays, with its logs, until its object is deleted."""
