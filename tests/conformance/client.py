@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+import websocket
+
 from certs.kubeconfig import KubeConfig
 from tests.conformance import wire
 
@@ -64,6 +66,23 @@ class Client:
         return HTTPSConnection(
             self._address.hostname, self._address.port, timeout=self._timeout_s, context=self._context
         )
+
+    def websocket(self, path: str, *protocols: str) -> Iterator[bytes]:
+        """The messages of a WebSocket, until the server ends it."""
+        connection = websocket.create_connection(
+            f"wss://{self._address.netloc}{path}",
+            subprotocols=list(protocols),
+            sslopt={"context": self._context},
+            timeout=self._timeout_s,
+        )
+        try:
+            while True:
+                code, message = connection.recv_data()
+                if code == websocket.ABNF.OPCODE_CLOSE:
+                    return
+                yield message
+        finally:
+            connection.close()
 
     def close(self) -> None:
         if self._kept is not None:

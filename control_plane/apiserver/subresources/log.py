@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from control_plane.api import errors
-from control_plane.apiserver import kubelet
+from control_plane.apiserver import kubelet, websocket
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers.get import read_raw
 from control_plane.apiserver.messages import Request, Response, parse_flag
@@ -36,6 +36,12 @@ async def get(ctx: Context) -> Response:
         text = (await answer.content.read(kubelet.MAX_ERROR_SIZE_BYTES)).decode("utf-8", "replace")
         answer.close()
         raise _refused(answer.status, text)
+    if websocket.is_asked_for(ctx.request):
+        try:
+            return websocket.answer(ctx.request, lambda write: kubelet.copy(answer, write))
+        except errors.StatusError:
+            answer.close()
+            raise
     return Response(200, content_type="text/plain", stream=lambda write: kubelet.copy(answer, write))
 
 

@@ -204,3 +204,29 @@ def test_ephemeral_containers(client: Client, namespace: str) -> None:
     of.change("ephemeral-containers-target", add, "ephemeralcontainers")
     settled(of, "ephemeral-containers-target", runs("debugger2"))
     assert len(of.get("ephemeral-containers-target")["spec"]["ephemeralContainers"]) == 2
+
+
+def test_logs_over_websockets(client: Client, namespace: str) -> None:
+    """[sig-node] Pods should support retrieving logs from the container over websockets"""
+    of = pods_in(client, namespace)
+    command = ["sh", "-c", "echo container is alive; sleep 10000"]
+    of.create(pod("pod-logs-websocket", command=command))
+    settled(of, "pod-logs-websocket", is_ready)
+    path = f"{of.path}/pod-logs-websocket/log?container=main"
+
+    def read() -> bytes:
+        return b"".join(client.websocket(path, "binary.k8s.io"))
+
+    until("the log", lambda: read() == b"container is alive\n")
+
+
+def test_exec_over_websockets(client: Client, namespace: str) -> None:
+    """[sig-node] Pods should support remote command execution over websockets"""
+    of = pods_in(client, namespace)
+    of.create(pod("pod-exec-websocket"))
+    settled(of, "pod-exec-websocket", is_ready)
+    words = "&".join(f"command={word}" for word in ("echo", "remote execution test"))
+    path = f"{of.path}/pod-exec-websocket/exec?container=main&stderr=1&stdout=1&{words.replace(' ', '%20')}"
+    messages = list(client.websocket(path, "channel.k8s.io"))
+    printed = b"".join(each[1:] for each in messages if each[:1] == b"\x01")
+    assert b"remote execution test" in printed
