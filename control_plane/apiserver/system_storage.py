@@ -7,10 +7,13 @@ from typing import Any
 
 from control_plane.api import errors, meta
 from control_plane.api.registry import Resource
-from control_plane.apiserver import hooks, rules
+from control_plane.apiserver import hooks, patch_schema, rules
 from control_plane.apiserver.core import Core
+from control_plane.apiserver.patch.apply import track_create
 from control_plane.apiserver.storage import keys
 from control_plane.apiserver.storage.objects import Changed
+
+MANAGER = "kube-apiserver"
 
 Object = dict[str, Any]
 
@@ -35,9 +38,11 @@ class SystemStorage:
         metadata = obj["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace", "")
         rules.default(described, obj)
+        now = meta.rfc3339(core.clock())
+        track_create(obj, patch_schema.node_of(described), MANAGER, now, "status")
         rules.prepare_for_create(described, obj)
         metadata["uid"] = core.new_uid()
-        metadata["creationTimestamp"] = meta.rfc3339(core.clock())
+        metadata["creationTimestamp"] = now
         prepare = hooks.on_create(described)
         also = await prepare(core, obj) if prepare else None
         try:
