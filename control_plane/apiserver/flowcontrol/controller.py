@@ -19,7 +19,7 @@ BORROWING_PERIOD_S = 10.0
 MAINTENANCE_PERIOD_S = 60.0
 MAX_STATUS_UPDATES = 6  # of one schema in STATUS_WINDOW_S: two servers that disagree must not write for ever
 STATUS_WINDOW_S = 60.0
-STATUS_PERIOD_S = 30.0
+STATUS_PERIOD_S = 1.0  # what was missed is seen then
 
 Object = dict[str, Any]
 
@@ -59,14 +59,24 @@ class Controller:
                 log.warning("cannot maintain the bootstrap objects, trying again", reason=error)
 
     async def _say_status(self) -> None:
+        said: tuple[int, int] | None = None
         while True:
             seen = self._schemas.changed_at, self._levels.changed_at
-            self._fairness.refresh()
-            names = {meta.name_of(each) for each in self._levels.objects()}
-            for schema in self._schemas.objects():
-                await self._say(schema, level_of(schema) in names)
-            if seen == (self._schemas.changed_at, self._levels.changed_at):
+            if seen == said:
                 await self._changed()
+                continue
+            said = seen if await self._say_all() else None
+            if said is None:
+                await asyncio.sleep(STATUS_PERIOD_S)
+
+    async def _say_all(self) -> bool:
+        """Whether every schema's status is as it should be now."""
+        self._fairness.refresh()
+        names = {meta.name_of(each) for each in self._levels.objects()}
+        schemas = self._schemas.objects()
+        present = {meta.name_of(each) for each in schemas}
+        self._written = {name: when for name, when in self._written.items() if name in present}
+        return all([await self._say(schema, level_of(schema) in names) for schema in schemas])
 
     async def _changed(self) -> None:
         waits = [asyncio.create_task(cache.wait(STATUS_PERIOD_S)) for cache in (self._schemas, self._levels)]
@@ -76,23 +86,23 @@ class Controller:
             for each in waits:
                 each.cancel()
 
-    async def _say(self, schema: Object, found: bool) -> None:
+    async def _say(self, schema: Object, found: bool) -> bool:
         now_s = asyncio.get_running_loop().time()
         changed = with_condition(schema, found, meta.now_rfc3339())
         if changed is None:
-            return
+            return True
         name = meta.name_of(schema)
         written = self._written.setdefault(name, deque(maxlen=MAX_STATUS_UPDATES))
         if len(written) == MAX_STATUS_UPDATES and now_s - written[0] < STATUS_WINDOW_S:
-            return
+            return False
         written.append(now_s)
         try:
             await self._storage.update(GROUP, SCHEMAS, changed)
-        except errors.StatusError as error:
+        except (StoreError, errors.StatusError) as error:
             if not (errors.is_conflict(error) or errors.is_not_found(error)):
                 log.warning("cannot write a status", flowschema=name, reason=error)
-        except StoreError as error:
-            log.warning("cannot write a status", flowschema=name, reason=error)
+            return False
+        return True
 
 
 def with_condition(schema: Object, found: bool, now: str) -> Object | None:

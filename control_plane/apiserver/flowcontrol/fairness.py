@@ -140,11 +140,14 @@ class Fairness:
         now_s = self._clock()
         wake(self.levels.digest(self._level_cache.objects(), self._mandatory_levels, now_s))
         objects = {each["metadata"]["name"]: each for each in self._mandatory_schemas}
-        objects |= {each["metadata"]["name"]: each for each in self._schema_cache.objects()}
+        objects |= {
+            each["metadata"]["name"]: each
+            for each in self._schema_cache.objects()
+            if (level := self.levels.by_name.get(level_of(each))) is not None and not level.quiescing
+        }
         self.schemas = [
-            _Schema(each, each["metadata"]["name"], level, matcher(each))
+            _Schema(each, each["metadata"]["name"], level_of(each), matcher(each))
             for each in sorted(objects.values(), key=_precedence)
-            if (level := level_of(each)) in self.levels.by_name and not self.levels.by_name[level].quiescing
         ]
         self._known.clear()
 

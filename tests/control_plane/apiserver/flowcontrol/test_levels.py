@@ -13,13 +13,18 @@ from control_plane.apiserver.flowcontrol.allocation import Wish, allocate
 from control_plane.apiserver.flowcontrol.controller import with_condition
 from control_plane.apiserver.flowcontrol.demand import DemandStats, Integrator
 from control_plane.apiserver.flowcontrol.estimate import Watches, Work, list_work, write_work
+from control_plane.apiserver.flowcontrol.fairness import Fairness
 from control_plane.apiserver.flowcontrol.levels import Levels
 from control_plane.apiserver.flowcontrol.maintenance import updated
 from control_plane.apiserver.flowcontrol.matching import distinguisher, matcher
 from control_plane.apiserver.flowcontrol.queueset import State, Ticket
 from control_plane.apiserver.flowcontrol.retry_after import MAX_RETRY_AFTER_S, RetryAfter
 from control_plane.apiserver.flowcontrol.tallies import Tally
+from control_plane.apiserver.limits import InFlight
 from control_plane.apiserver.routes import RequestInfo, request_info
+from control_plane.apiserver.storage import codec
+from control_plane.apiserver.watch_cache.cache import ResourceCache
+from control_plane.apiserver.watch_cache.entry import Entry
 
 Object = dict[str, Any]
 
@@ -296,3 +301,23 @@ def test_a_schema_says_whether_its_level_is_there() -> None:
     ]
     assert with_condition(found, False, "later") is None
     assert with_condition(found, True, "later") is not None
+
+
+def cache_of(*objects: Object) -> ResourceCache:
+    cache = ResourceCache()
+    for revision, obj in enumerate(objects, 1):
+        raw = codec.encode_with_revision(obj, revision)
+        cache.apply(obj["metadata"]["name"], Entry(raw, revision), revision)
+    return cache
+
+
+@pytest.mark.parametrize("user", [JANE, UserInfo("nobody in particular")], ids=["jane", "no groups"])
+def test_somebody_always_decides(user: UserInfo) -> None:
+    """Whatever the mandatory objects have been made into, and whoever asks."""
+    odd = deepcopy(bootstrap.mandatory_schemas()[1])
+    odd["spec"]["priorityLevelConfiguration"]["name"] = "gone"
+    fairness = Fairness(
+        cache_of(odd), cache_of(), lambda group, resource: (0, 0), 10, lambda: 0.0, InFlight()
+    )
+    info = request_info("GET", "/api/v1/pods", {})
+    assert fairness._flow(info, user).level.name == "catch-all"
