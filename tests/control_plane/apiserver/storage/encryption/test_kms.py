@@ -136,9 +136,7 @@ class Plugin:
     def __init__(self, socket: Path) -> None:
         self.key_id = "outside-1"
         self.decrypted = 0
-        self._keys = {
-            name: AESGCM(name.encode() * 3 + b"xxxxx") for name in ("outside-1", "outside-2")
-        }
+        self._keys = {name: AESGCM(name.encode() * 3 + b"xxxxx") for name in ("outside-1", "outside-2")}
         self._server = grpc.server(futures.ThreadPoolExecutor(4))
         methods: dict[str, Callable[[bytes, Any], bytes]] = {
             "Status": self._status,
