@@ -246,7 +246,7 @@ async def test_events_tell_of_exits(pods: Pods, runtime: Runtime) -> None:
 @pytest.mark.parametrize(
     ("image", "has_command", "reason"),
     [
-        pytest.param("busybox", False, "ErrImagePull", id="nothing-to-run"),
+        pytest.param("example/none", False, "ErrImagePull", id="nothing-to-run"),
         pytest.param("UPPER/case", True, "InvalidImageName", id="upper-case"),
         pytest.param("a b", True, "InvalidImageName", id="space"),
         pytest.param("busybox:", True, "InvalidImageName", id="empty-tag"),
