@@ -1,5 +1,6 @@
 """ObjectMeta, alike for every kind but for the rule of its name."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from control_plane.api import errors, names
@@ -7,6 +8,8 @@ from control_plane.api.registry import Resource
 from control_plane.api.validation.registry import Errors, Object, immutable, problems
 
 TOTAL_ANNOTATIONS_BYTES = 256 * 1024
+MAX_MANAGER_CHARS = 128
+MAX_SUBRESOURCE_CHARS = 256
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 
 _RBAC = ".rbac.authorization.k8s.io"
@@ -41,6 +44,7 @@ def validate(resource: Resource, obj: Object) -> Errors:
     yield from annotations("metadata.annotations", metadata.get("annotations"))
     yield from _owners(metadata.get("ownerReferences") or [])
     yield from _finalizers(metadata.get("finalizers") or [])
+    yield from _managed_fields(metadata.get("managedFields") or ())
 
 
 def validate_update(new: Object, old: Object) -> Errors:
@@ -118,6 +122,24 @@ def _finalizers(finalizers: list[str]) -> Errors:
         yield errors.invalid_value(
             "metadata.finalizers", finalizers, f"finalizer {_ORPHAN} and {_FOREGROUND} cannot be both set"
         )
+
+
+def _managed_fields(entries: Iterable[dict[str, Any]]) -> Errors:
+    """A client may send them."""
+    for index, entry in enumerate(entries):
+        path = f"metadata.managedFields[{index}]"
+        operation, type_ = entry.get("operation", ""), entry.get("fieldsType", "")
+        if operation not in ("Apply", "Update"):
+            yield errors.invalid_value(f"{path}.operation", operation, "must be `Apply` or `Update`")
+        if type_ not in ("", "FieldsV1"):
+            yield errors.invalid_value(f"{path}.fieldsType", type_, "must be `FieldsV1`")
+        manager = entry.get("manager", "")
+        if len(manager) > MAX_MANAGER_CHARS:
+            yield errors.too_long(f"{path}.manager", MAX_MANAGER_CHARS)
+        if not manager.isprintable():
+            yield errors.invalid_value(f"{path}.manager", manager, "should only contain printable characters")
+        if len(entry.get("subresource", "")) > MAX_SUBRESOURCE_CHARS:
+            yield errors.too_long(f"{path}.subresource", MAX_SUBRESOURCE_CHARS)
 
 
 def label_selector(path: str, selector: dict[str, Any] | None) -> Errors:

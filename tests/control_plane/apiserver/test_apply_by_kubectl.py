@@ -95,6 +95,33 @@ def test_other_writers_are_tracked_once_the_object_was_applied(client: Client) -
     assert 'conflict with "writer" using v1: .data.a' in refused.body["message"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"operation": "Delete"},
+            'metadata.managedFields[0].operation: Invalid value: "Delete": must be `Apply` or',
+        ),
+        (
+            {"fieldsType": "V2"},
+            'metadata.managedFields[0].fieldsType: Invalid value: "V2": must be `FieldsV1`',
+        ),
+        (
+            {"manager": "m" * 129},
+            "metadata.managedFields[0].manager: Too long: may not be more than 128 bytes",
+        ),
+        ({"manager": "a\nb"}, "should only contain printable characters"),
+    ],
+    ids=["operation", "type", "a long name", "a name that cannot be read"],
+)
+def test_managed_fields_that_are_refused(api: Harness, client: Client, entry: Object, message: str) -> None:
+    made = api.create(client.path.removesuffix("/c"), config_map(a="1"))
+    made["metadata"]["managedFields"][0] |= entry
+    refused = api.request("PUT", client.path, made)
+    assert refused.status == 422
+    assert message in refused.body["message"]
+
+
 def test_the_scale_is_applied(api: Harness, namespace: str) -> None:
     path = f"/apis/apps/v1/namespaces/{namespace}/replicasets"
     labels = {"app": "x"}
