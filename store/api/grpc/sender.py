@@ -34,6 +34,7 @@ class Sender:
         self.writable = True  # the socket takes more
         self.queued_bytes = 0
         self.more = False  # a turn ended before its work did
+        self.spoke = False  # a frame of a stream is in the output; the connection takes the note
         self.drained: list[int] = []  # streams whose queue became empty; the connection takes them
         self.ended: list[int] = []  # streams whose trailers are out; likewise
         self._streams: dict[int, Outgoing] = {}
@@ -54,6 +55,7 @@ class Sender:
 
     def headers(self, stream_id: int, block: bytes) -> None:
         if stream_id in self._streams:
+            self.spoke = True
             self.output.append(f.frame(f.HEADERS, f.END_HEADERS, stream_id, block))
 
     def data(self, stream_id: int, data: bytes) -> int:
@@ -66,6 +68,7 @@ class Sender:
         if fits and self.writable and not stream.queue:
             stream.window -= size
             self._window -= size
+            self.spoke = True
             self.output.append(f.frame(f.DATA, 0, stream_id, data))
             return 0
         stream.queue.append(memoryview(data))
@@ -85,6 +88,7 @@ class Sender:
             self._end(stream, trailers)
 
     def _end(self, stream: Outgoing, trailers: bytes) -> None:
+        self.spoke = True
         self.output.append(f.frame(f.HEADERS, f.END_HEADERS | f.END_STREAM, stream.id, trailers))
         self.ended.append(stream.id)
 
@@ -135,6 +139,7 @@ class Sender:
         self._window -= size
         stream.queued_bytes -= size
         self.queued_bytes -= size
+        self.spoke = True
         self.output.append(f.frame(f.DATA, 0, stream.id, bytes(piece)))
         if not stream.queue:
             del self._waiting[stream.id]

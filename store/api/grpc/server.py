@@ -175,12 +175,10 @@ class GrpcConnection(asyncio.Protocol):
             self._schedule()
 
     def send_headers(self, stream_id: int, block: bytes) -> None:
-        self._pings.forgiven = True
         self._http.sender.headers(stream_id, block)
         self._schedule()
 
     def send(self, stream_id: int, data: bytes) -> int:
-        self._pings.forgiven = True
         queued = self._http.sender.data(stream_id, data)
         self._schedule()
         return queued
@@ -217,6 +215,9 @@ class GrpcConnection(asyncio.Protocol):
         output = http.take_output()
         if output:
             transport.write(output)
+            if http.sender.spoke:
+                http.sender.spoke = False
+                self._pings.forgiven = True
             self._server.sent_bytes += len(output)
             if not http.sender.writable and transport.get_write_buffer_size() > UNREAD_BYTES:
                 transport.abort()

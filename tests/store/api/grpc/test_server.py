@@ -204,6 +204,21 @@ async def test_bad_requests_are_answered(
     writer.close()
 
 
+async def test_a_ping_for_each_answer_is_welcome(cluster: BalsaCluster) -> None:
+    """grpc-go measures the connection with one when data arrives; an answer forgives the pings before it."""
+    reader, writer = await _connect(cluster)
+    writer.write(f.PREFACE + f.settings({}))
+    request = pb.RangeRequest(key=b"x", serializable=True).SerializeToString()
+    body = b"\0" + len(request).to_bytes(4, "big") + request
+    for number in range(10):
+        head = f.frame(f.HEADERS, f.END_HEADERS, 2 * number + 1, _head(b"/etcdserverpb.KV/Range"))
+        writer.write(head + f.frame(f.DATA, f.END_STREAM, 2 * number + 1, body))
+        await _frames(reader, until=f.DATA)
+        writer.write(f.frame(f.PING, 0, 0, bytes((number,)) * 8))
+        assert f.GOAWAY not in [kind for kind, _ in await _frames(reader, until=f.PING)]
+    writer.close()
+
+
 async def test_a_client_that_never_reads_is_cut_off(cluster: BalsaCluster) -> None:
     """It asks for one acknowledgement after another: what it makes the member queue is bounded."""
     reader, writer = await _connect(cluster)
