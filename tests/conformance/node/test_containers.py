@@ -5,6 +5,7 @@ expansion.go, runtime.go, init_container.go, kubelet.go, kubelet_etc_hosts.go, s
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -412,6 +413,23 @@ def test_readiness_that_fails(client: Client, namespace: str) -> None:
     with pytest.raises(AssertionError, match="not within"):
         settled(of, "unready", lambda obj: condition(obj, "Ready").get("status") == "True", timeout_s=2)
     assert of.get("unready")["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+def test_readiness_after_a_delay(client: Client, namespace: str) -> None:
+    """[sig-node] Probing container with readiness probe should not be ready before initial delay and never
+    restart
+    """
+    of = client.of("v1", "pods", "Pod", namespace)
+    made = pod_spec()
+    probe = {"exec": {"command": ["true"]}, "initialDelaySeconds": 2, "periodSeconds": 1}
+    made["containers"][0]["readinessProbe"] = probe
+    of.create({"metadata": {"name": "delayed"}, "spec": made})
+    found = settled(of, "delayed", lambda obj: condition(obj, "Ready").get("status") == "True")
+    (status,) = found["status"]["containerStatuses"]
+    started = datetime.fromisoformat(status["state"]["running"]["startedAt"])
+    ready = datetime.fromisoformat(condition(found, "Ready")["lastTransitionTime"])
+    assert (ready - started).total_seconds() >= 2
+    assert status["restartCount"] == 0
 
 
 def serving(client: Client, namespace: str, name: str) -> str:
