@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from control_plane.api import errors, names
@@ -22,6 +22,7 @@ from control_plane.api.validation.registry import (
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+_LINK_LOCAL_MULTICAST = (ip_network("224.0.0.0/24"), ip_network("ff02::/16"))
 _MAX_ENDPOINTS, _MAX_SLICE_PORTS, _MAX_ADDRESSES = 1000, 20000, 100
 
 
@@ -33,9 +34,7 @@ def endpoints(obj: Object) -> Errors:
             yield errors.required(path, "must specify `addresses` or `notReadyAddresses`")
         for key in ("addresses", "notReadyAddresses"):
             for number, address in enumerate(subset.get(key) or ()):
-                yield from problems(
-                    f"{path}.{key}[{number}].ip", address.get("ip", ""), names.ip(address.get("ip", ""))
-                )
+                yield from _address(f"{path}.{key}[{number}].ip", address.get("ip", ""))
         several = len(subset.get("ports") or ()) > 1
         for number, port in enumerate(subset.get("ports") or ()):
             where = f"{path}.ports[{number}]"
@@ -45,6 +44,23 @@ def endpoints(obj: Object) -> Errors:
                 yield from problems(f"{where}.name", port["name"], names.dns_label(port["name"]))
             yield from problems(f"{where}.port", port.get("port", 0), names.port_number(port.get("port", 0)))
             yield from one_of(f"{where}.protocol", port.get("protocol"), _PROTOCOLS)
+
+
+def _address(path: str, text: str) -> Errors:
+    """Nothing can be served from some addresses. Those of the loopback can: on a node without namespaces pods have
+    them."""
+    if found := names.ip(text):
+        yield from problems(path, text, found)
+        return
+    address = ip_address(text)
+    if address.is_unspecified:
+        yield errors.invalid_value(path, text, "may not be unspecified (0.0.0.0 or ::)")
+    if address.is_link_local:
+        why = "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
+        yield errors.invalid_value(path, text, why)
+    if any(address in each for each in _LINK_LOCAL_MULTICAST if each.version == address.version):
+        why = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+        yield errors.invalid_value(path, text, why)
 
 
 @on_create("endpointslices.discovery.k8s.io")
@@ -59,9 +75,11 @@ def endpoint_slice(obj: Object) -> Errors:
             yield errors.required(path, "must contain at least 1 address")
         if len(addresses) > _MAX_ADDRESSES:
             yield errors.too_many(path, len(addresses), _MAX_ADDRESSES)
-        rule = names.dns_subdomain if obj.get("addressType") == "FQDN" else names.ip
         for number, address in enumerate(addresses):
-            yield from problems(f"{path}[{number}]", address, rule(address))
+            if obj.get("addressType") == "FQDN":
+                yield from problems(f"{path}[{number}]", address, names.dns_subdomain(address))
+            else:
+                yield from _address(f"{path}[{number}]", address)
     if len(ports) > _MAX_SLICE_PORTS:
         yield errors.too_many("ports", len(ports), _MAX_SLICE_PORTS)
     taken: set[str] = set()
@@ -179,7 +197,7 @@ def service_cidr_update(new: Object, old: Object) -> Errors:
 
 
 @on_create("ipaddresses.networking.k8s.io")
-def ip_address(obj: Object) -> Errors:
+def address_object(obj: Object) -> Errors:
     parent = spec_of(obj).get("parentRef")
     if parent is None:
         yield errors.required("spec.parentRef")
@@ -195,5 +213,5 @@ def ip_address(obj: Object) -> Errors:
 
 
 @on_update("ipaddresses.networking.k8s.io")
-def ip_address_update(new: Object, old: Object) -> Errors:
+def address_object_update(new: Object, old: Object) -> Errors:
     yield from immutable("spec.parentRef", spec_of(new).get("parentRef"), spec_of(old).get("parentRef"))

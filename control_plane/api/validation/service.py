@@ -23,6 +23,7 @@ _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _AFFINITIES = ("ClientIP", "None")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _POLICIES = ("Cluster", "Local")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _FAMILIES = ("IPv4", "IPv6")
 _FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _MAX_AFFINITY_S = 86400
@@ -134,9 +135,12 @@ def _addresses(spec: Mapping[str, Any], kind: str) -> Errors:
             yield from problems(f"spec.clusterIPs[{index}]", address, names.ip(address))
     if len(cluster_ips) > 2:
         yield errors.invalid_value("spec.clusterIPs", cluster_ips, "may only hold up to 2 values")
-    for index, family in enumerate(spec.get("ipFamilies") or ()):
+    families = spec.get("ipFamilies") or []
+    for index, family in enumerate(families):
         if family not in _FAMILIES:
             yield errors.not_supported(f"spec.ipFamilies[{index}]", family, _FAMILIES)
+        elif family in families[:index]:
+            yield errors.duplicate(f"spec.ipFamilies[{index}]", family)
     if policy := spec.get("ipFamilyPolicy"):
         yield from one_of("spec.ipFamilyPolicy", policy, _FAMILY_POLICIES)
     for index, address in enumerate(spec.get("externalIPs") or ()):
@@ -161,6 +165,8 @@ def _policies(spec: Mapping[str, Any], kind: str) -> Errors:
         )
     if internal:
         yield from one_of("spec.internalTrafficPolicy", internal, _POLICIES)
+    if distribution := spec.get("trafficDistribution"):
+        yield from one_of("spec.trafficDistribution", distribution, _DISTRIBUTIONS)
     health = spec.get("healthCheckNodePort")
     if health and not (kind == "LoadBalancer" and external == "Local"):
         yield errors.invalid_value(

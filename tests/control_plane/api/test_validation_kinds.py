@@ -384,6 +384,24 @@ REFUSED: list[Any] = [
         ],
         id="claims and users",
     ),
+    pytest.param(
+        "endpoints",
+        named(subsets=[{"addresses": [{"ip": "0.0.0.0"}, {"ip": "169.254.1.1"}, {"ip": "224.0.0.1"}]}]),
+        [
+            'subsets[0].addresses[0].ip: Invalid value: "0.0.0.0": may not be unspecified (0.0.0.0 or ::)',
+            'subsets[0].addresses[1].ip: Invalid value: "169.254.1.1": may not be in the link-local range (169.254.0.0/16, fe80::/10)',
+            'subsets[0].addresses[2].ip: Invalid value: "224.0.0.1": may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)',
+        ],
+        id="addresses that serve nothing",
+    ),
+    pytest.param(
+        "services",
+        with_spec(ports=[{"port": 80}], trafficDistribution="Far"),
+        [
+            'spec.trafficDistribution: Unsupported value: "Far": supported values: "PreferClose", "PreferSameNode", "PreferSameZone"'
+        ],
+        id="traffic distribution",
+    ),
 ]  # fmt: skip
 
 
