@@ -32,8 +32,21 @@ class Reporter:
         self._events = events
         self._slots = asyncio.Semaphore(MAX_WRITES_AT_ONCE)
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by what they are about: the last word counts
+        self._announced: set[str] = set()  # uids of pods whose binding is under way: at most as many as those
+
+    async def announce(self, pod: PodInfo, node_name: str) -> None:
+        """Before what may take long, so that others (an autoscaler) see where the pod will go. Not vital."""
+        if pod.nominated_node == node_name:
+            return
+        try:
+            await self._patch_status(pod, {"status": {"nominatedNodeName": node_name}})
+        except (StatusError, ConnectionFailed) as error:
+            log.info("node not announced", pod=pod.key, node=node_name, error=str(error))
+        else:
+            self._announced.add(pod.uid)
 
     def scheduled(self, pod: PodInfo, node_name: str) -> None:
+        self._announced.discard(pod.uid)
         message = f"Successfully assigned {pod.namespace}/{pod.name} to {node_name}"
         self._events.event(pod.pod, NORMAL, "Scheduled", message, action="Binding")
 
@@ -41,6 +54,10 @@ class Reporter:
         """`nominated`: the node that preemption chose; "" takes a former choice back; None leaves it."""
         self._events.event(pod.pod, WARNING, "FailedScheduling", message, action="Scheduling")
         status = pod_status_patch(pod.pod, reason, message, nominated, self._client.clock.wall())
+        if pod.uid in self._announced:
+            self._announced.discard(pod.uid)
+            if nominated == "":  # the watch may not have told of the announcement yet
+                status["nominatedNodeName"] = None
         if status:
             self._spawn(f"condition {pod.uid}", self._patch_status(pod, {"status": status}))
 

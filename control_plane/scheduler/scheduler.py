@@ -304,6 +304,8 @@ class Scheduler:
     ) -> None:
         node_name, state = placement.node_name, placement.state
         try:
+            if self.waiting.holds(pod.uid) or profile.has_pre_bind_work(state, pod, node_name):
+                await self._reporter.announce(queued.pod, node_name)
             status = await self._unslotted(self.waiting.wait(pod.uid), self.waiting.holds(pod.uid))
             if status is not None and status.rejected:
                 self._setbacks.undo(profile, pod, placement)

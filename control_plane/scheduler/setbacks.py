@@ -90,7 +90,8 @@ class Setbacks:
     ) -> None:
         log.info("not bound", pod=pod.key, node=placement.node_name, why=status.message)
         self.undo(profile, pod, placement)
-        self._again(profile, queued, f"binding rejected: {status.message}")
+        self.nominator.forget(pod.uid)
+        self._again(profile, queued, f"binding rejected: {status.message}", "")
 
     # ---- inside
 
@@ -118,11 +119,11 @@ class Setbacks:
             self.queue.park(queued, diagnosis.plugins, diagnosis.pending_plugins)
             self.reporter.failed(queued.pod, "Unschedulable", message, nominated)
 
-    def _again(self, profile: Profile, queued: QueuedPod, message: str) -> None:
+    def _again(self, profile: Profile, queued: QueuedPod, message: str, nominated: str | None = None) -> None:
         self.metrics.attempted(names.ERROR, profile.scheduler_name)
         if not self._gave_up(queued):
             self.queue.requeue(queued)
-            self.reporter.failed(queued.pod, "SchedulerError", message, None)
+            self.reporter.failed(queued.pod, "SchedulerError", message, nominated)
 
     def _gave_up(self, queued: QueuedPod) -> bool:
         """It is settled; otherwise the queue gets its latest form."""

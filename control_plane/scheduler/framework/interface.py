@@ -224,6 +224,10 @@ class PermitPlugin(Plugin, ABC):
 
 
 class PreBindPlugin(Plugin, ABC):
+    def has_work(self, state: CycleState, pod: PodInfo, node_name: str) -> bool:
+        """Whether `pre_bind` will do anything; then it may take long, and the pod's node is announced before."""
+        return self.name in state
+
     @abstractmethod
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None: ...
 

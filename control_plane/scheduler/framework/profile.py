@@ -148,6 +148,9 @@ class Profile:
             waits[plugin.name] = timeout_s
         return None, waits
 
+    def has_pre_bind_work(self, state: CycleState, pod: PodInfo, node_name: str) -> bool:
+        return any(plugin.has_work(state, pod, node_name) for plugin in self.pre_binds)
+
     async def run_pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         for plugin in self.pre_binds:
             if (status := await plugin.pre_bind(state, pod, node_name)) is not None:

@@ -81,6 +81,10 @@ class VolumeBinding(PreFilterPlugin, FilterPlugin, ReservePlugin, PreBindPlugin)
         for _, volume in self._plan(state, node_name).static:
             self.handle.storage.forget(meta.name_of(volume))
 
+    def has_work(self, state: CycleState, pod: PodInfo, node_name: str) -> bool:
+        plan = self._plan(state, node_name)
+        return bool(plan.static or plan.provision)
+
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         plan = self._plan(state, node_name)
         if not plan.static and not plan.provision:

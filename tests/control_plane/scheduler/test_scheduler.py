@@ -369,3 +369,24 @@ async def test_promises_follow_the_status(cluster: Cluster) -> None:
     assert await told(nominatedNodeName="") == ""
     nominator.nominate(pod_info(cluster.pod("vip")), "n1")
     assert await told(message="yet something else") == "n1"
+
+
+@pytest.mark.parametrize("decide", ["allow", "reject"])
+async def test_a_pod_that_waits_says_where_it_will_go(decide: str) -> None:
+    cluster = gated()
+    await cluster.start()
+    cluster.add(node("n1", cpu="1"), pod("a", cpu="1"))
+    await settle()
+    assert cluster.pod("a")["status"]["nominatedNodeName"] == "n1"
+    assert not cluster.scheduler.nominator.on("n1"), "it is assumed there"
+    uid = cluster.pod("a")["metadata"]["uid"]
+    if decide == "allow":
+        cluster.scheduler.waiting.allow(uid, "Gatekeeper")
+    else:
+        cluster.scheduler.waiting.reject(uid, "Gatekeeper", "no")
+    await settle()
+    assert cluster.node_of("a") == ("n1" if decide == "allow" else "")
+    if decide == "reject":
+        assert not cluster.pod("a")["status"].get("nominatedNodeName")
+        assert not cluster.scheduler.nominator.on("n1")
+    await cluster.stop()
