@@ -9,13 +9,13 @@ from control_plane.api import errors
 from control_plane.api.errors import FieldError
 from control_plane.apiserver import cel
 from control_plane.apiserver.admission.interface import AdmissionRequest
-from control_plane.apiserver.admission.policies import environment
 from control_plane.apiserver.admission.policies.conditions import compile_condition
 from control_plane.apiserver.admission.policies.expressions import (
     Expression,
     compile_one,
     compile_variables,
 )
+from control_plane.apiserver.admission.policies.names import known_names
 
 Object = dict[str, Any]
 
@@ -47,7 +47,7 @@ def _webhooks(obj: Object) -> Iterator[FieldError]:
 
 def _policy(obj: Object) -> Iterator[FieldError]:
     spec = obj.get("spec") or {}
-    names = environment.variables(params=bool(spec.get("paramKind")))
+    names = known_names(params=bool(spec.get("paramKind")))
     for index, condition in enumerate(spec.get("matchConditions") or ()):
         path = f"spec.matchConditions[{index}].expression"
         yield from _problem(path, compile_one(condition.get("expression", ""), names, (cel.BOOL,)))

@@ -18,6 +18,7 @@ from control_plane.apiserver.admission.policies.expressions import (
     OutOfBudget,
     compile_one,
 )
+from control_plane.apiserver.admission.policies.names import known_names
 from control_plane.apiserver.admission.versions import Versions, View
 from control_plane.apiserver.authz.interface import Authorizer
 
@@ -82,7 +83,7 @@ class WebhookConditions:
 
 def compile_condition(text: str) -> Expression:
     """Of a webhook: it knows neither parameters nor the namespace."""
-    names = environment.variables(params=False)
+    names = known_names(params=False)
     del names["namespaceObject"]
     return compile_one(text, names, (cel.BOOL,))
 

@@ -10,13 +10,13 @@ from control_plane.api import meta
 from control_plane.api.selectors import LabelSelector, from_label_selector
 from control_plane.apiserver import cel
 from control_plane.apiserver.admission.interface import Reader
-from control_plane.apiserver.admission.policies import environment
 from control_plane.apiserver.admission.policies.expressions import (
     Expression,
     Named,
     compile_one,
     compile_variables,
 )
+from control_plane.apiserver.admission.policies.names import known_names
 
 GROUP = "admissionregistration.k8s.io"
 
@@ -123,7 +123,7 @@ def compile_policy(
     compile_body: Callable[[Object, Mapping[str, cel.Type]], T],
 ) -> Policy[T]:
     spec = policy.get("spec") or {}
-    names = environment.variables(params=bool(spec.get("paramKind")))
+    names = known_names(params=bool(spec.get("paramKind")))
     variables, all_names = compile_variables(spec.get("variables") or (), names)
     conditions = [
         compile_one(each.get("expression", ""), names, (cel.BOOL,))

@@ -13,7 +13,7 @@ from typing import Any
 
 from control_plane.apiserver import cel
 from control_plane.apiserver.admission.policies.authorizer import FUNCTIONS
-from control_plane.apiserver.admission.policies.environment import Variables
+from control_plane.apiserver.admission.policies.names import Variables
 from control_plane.apiserver.cel.functions import Overload
 
 PER_POLICY_LIMIT = 10_000_000  # as in Kubernetes

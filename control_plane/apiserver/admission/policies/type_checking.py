@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from control_plane.apiserver import cel
-from control_plane.apiserver.admission.policies import environment
 from control_plane.apiserver.admission.policies.authorizer import FUNCTIONS
 from control_plane.apiserver.admission.policies.expressions import compile_variables
+from control_plane.apiserver.admission.policies.names import known_names
 from control_plane.apiserver.crd.cel_types import type_of
 
 MAX_TYPES = 10  # of one policy; the rest is not checked
@@ -101,7 +101,7 @@ def _leaf(schema: Schema) -> Schema:
 
 
 def _environment(spec: Object, checked: Checked, params: cel.Type | None) -> Mapping[str, cel.Type]:
-    names = environment.variables(params=bool(spec.get("paramKind")))
+    names = known_names(params=bool(spec.get("paramKind")))
     names |= {"object": checked.type, "oldObject": checked.type}
     if params is not None and "params" in names:
         names["params"] = params
