@@ -27,12 +27,14 @@ class Background:
         machine: StateMachine,
         snapshots: SnapshotStore,
         turns: Turns,
+        bytes_per_s: int,
         failed: Callable[[BaseException], None],
     ) -> None:
         self._replica = replica
         self._machine = machine
         self._snapshots = snapshots
         self._turns = turns
+        self._bytes_per_s = bytes_per_s
         self._failed = failed
         self._job: asyncio.Task[None] | None = None
 
@@ -69,8 +71,11 @@ class Background:
         view = self._machine.snapshot()
         writer = await loop.run_in_executor(None, self._snapshots.write, meta)
         try:
+            began, written = loop.time(), 0
             for chunk in view.chunks():
                 await loop.run_in_executor(None, writer.write, chunk)
+                written += len(chunk)
+                await asyncio.sleep(written / self._bytes_per_s - (loop.time() - began))
             await loop.run_in_executor(None, writer.finish)
         except BaseException:
             writer.abort()

@@ -115,7 +115,12 @@ class RaftNode:
         replica.on_members = self._members_changed
         self._turns = Turns(replica, self._config, self._clock, lambda: self._background.look(), self._fail)
         self._background = Background(
-            replica, self._machine, self._storage.snapshots, self._turns, self._fail
+            replica,
+            self._machine,
+            self._storage.snapshots,
+            self._turns,
+            self._config.limits.snapshot_bytes_per_s,
+            self._fail,
         )
 
     def _unlock(self) -> None:
