@@ -148,6 +148,7 @@ class Replica:
         end = message["next_node_idx"] - 1
         return (
             message["success"]
+            and message["term"] == self.core.term
             and self.core.is_leader
             and end <= self.core.commit
             and end == self._log.last_index
