@@ -57,8 +57,8 @@ async def create(ctx: Context) -> Response:
 
 
 async def _mark(ctx: Context, options: DeleteOptions) -> DeleteOptions:
-    """The pod says why it goes, for whoever counts its failures. What may still be deleted afterwards: a version
-    that the client named is the one before the mark."""
+    """The pod says why it goes, for whoever counts its failures. A version that the client named is that before the
+    mark: the options returned name the one after it."""
     condition = {
         "type": "DisruptionTarget",
         "status": "True",

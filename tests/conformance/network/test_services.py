@@ -22,7 +22,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(f"{os.uname().nodename} {self.command} {self.path}".encode())
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = answer
     def log_message(self, *_): pass
-http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+http.server.ThreadingHTTPServer((os.environ["POD_IP"], 8080), Handler).serve_forever()
 """
 SERVE = ["python3", "-c", SERVER]
 
@@ -136,6 +136,7 @@ def serve(client: Client, namespace: str, replicas: int) -> list[Object]:
     container = made["spec"]["template"]["spec"]["containers"][0]
     container |= {
         "command": SERVE,
+        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
         "ports": [{"containerPort": 8080}],
         "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1},
     }
