@@ -109,69 +109,47 @@ def test_load_balancer_without_node_ports(client: Client, namespace: str) -> Non
     used(of, services="0", services_loadbalancers="0")
 
 
-@pytest.mark.parametrize(
-    ("group_version", "plural", "kind", "obj", "key"),
-    [
-        pytest.param(
-            "v1", "secrets", "Secret", {"data": {"data-1": "dmFsdWUtMQ=="}}, "secrets", id="a secret"
-        ),
-        pytest.param("v1", "configmaps", "ConfigMap", {"data": {"a": "b"}}, "configmaps", id="a configMap"),
-        pytest.param(
-            "v1",
-            "replicationcontrollers",
-            "ReplicationController",
-            {
-                "spec": {
-                    "replicas": 0,
-                    "selector": {"name": "x"},
-                    "template": {
-                        "metadata": {"labels": {"name": "x"}},
-                        "spec": {"containers": [{"name": "x", "image": "nginx"}]},
-                    },
-                }
-            },
-            "replicationcontrollers",
-            id="a replication controller",
-        ),
-        pytest.param(
-            "apps/v1",
-            "replicasets",
-            "ReplicaSet",
-            {
-                "spec": {
-                    "replicas": 0,
-                    "selector": {"matchLabels": {"name": "x"}},
-                    "template": {
-                        "metadata": {"labels": {"name": "x"}},
-                        "spec": {"containers": [{"name": "x", "image": "nginx"}]},
-                    },
-                }
-            },
-            "count__replicasets_apps",
-            id="a replica set",
-        ),
-        pytest.param(
-            "v1",
-            "persistentvolumeclaims",
-            "PersistentVolumeClaim",
-            {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
-            "persistentvolumeclaims",
-            id="a persistent volume claim",
-        ),
-    ],
-)
-def test_life(
-    client: Client, namespace: str, group_version: str, plural: str, kind: str, obj: Object, key: str
-) -> None:
-    """[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of …"""
-    before = len(client.of(group_version, plural, kind, namespace).list())
+POD_OF = {"metadata": {"labels": {"name": "x"}}, "spec": {"containers": [{"name": "x", "image": "nginx"}]}}
+COUNTED: list[tuple[str, str, str, Object, str]] = [
+    ("v1", "secrets", "Secret", {"data": {"data-1": "dmFsdWUtMQ=="}}, "secrets"),
+    ("v1", "configmaps", "ConfigMap", {"data": {"a": "b"}}, "configmaps"),
+    (
+        "v1",
+        "replicationcontrollers",
+        "ReplicationController",
+        {"spec": {"replicas": 0, "selector": {"name": "x"}, "template": POD_OF}},
+        "replicationcontrollers",
+    ),
+    (
+        "apps/v1",
+        "replicasets",
+        "ReplicaSet",
+        {"spec": {"replicas": 0, "selector": {"matchLabels": {"name": "x"}}, "template": POD_OF}},
+        "count__replicasets_apps",
+    ),
+    (
+        "v1",
+        "persistentvolumeclaims",
+        "PersistentVolumeClaim",
+        {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
+        "persistentvolumeclaims",
+    ),
+]
+
+
+def test_life(client: Client, namespace: str) -> None:
+    """[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a secret; a
+    configMap; a replication controller; a replica set; a persistent volume claim. Each has a test upstream."""
+    resources = {key: client.of(*row, namespace) for *row, _, key in COUNTED}
+    before = {key: len(resource.list()) for key, resource in resources.items()}
     of = make(client, namespace)
-    used(of, resourcequotas="1", **{key: str(before)})
-    resource = client.of(group_version, plural, kind, namespace)
-    resource.create({"metadata": {"name": "test"}, **obj})
-    used(of, **{key: str(before + 1)})
-    resource.delete("test")
-    used(of, **{key: str(before)})
+    used(of, resourcequotas="1", **{key: str(count) for key, count in before.items()})
+    for *_, obj, key in COUNTED:
+        resources[key].create({"metadata": {"name": "test"}, **obj})
+        used(of, **{key: str(before[key] + 1)})
+    for resource in resources.values():
+        resource.delete("test")
+    used(of, **{key: str(count) for key, count in before.items()})
 
 
 def test_pod(client: Client, namespace: str) -> None:
