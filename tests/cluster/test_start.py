@@ -19,6 +19,7 @@ from cluster import up
 from cluster.home import Home
 from cluster.progress import Progress, error_line
 from node import linux
+from tests import leftovers
 
 SMALL = ("--stores", "1", "--apiservers", "1", "--schedulers", "0", "--nodes", "0", "--network", "loopback")
 TIMEOUT_S = 90.0
@@ -59,15 +60,7 @@ class Balsa:
         return line
 
     def processes(self) -> list[str]:
-        """Those that name the directory: processes of a cluster are forks of its command."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if f"BALSA_HOME={self.home}\0".encode() in path.read_bytes():
-                    found.append(path.parent.name)
-            except OSError:
-                continue
-        return found
+        return leftovers.of_cluster(self.home)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests import kubectl as kubectls
+from tests import leftovers
 from tests.kubectl import Kubectl
 
 UP_TIMEOUT_S = 120
@@ -88,10 +89,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
     finally:
         made.balsa("down", check=False)
-    left = subprocess.run(
-        ["pgrep", "-f", str(made.home)], capture_output=True, text=True, check=False
-    ).stdout.split()
-    assert left == [], f"processes left behind: {left}"
+    assert leftovers.of_cluster(made.home) == []
 
 
 _numbers = itertools.count(1)

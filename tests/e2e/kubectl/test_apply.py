@@ -54,7 +54,7 @@ metadata:
   namespace: {namespace}
 $ apply -f - < ODD
 Error from server (BadRequest): error when creating "STDIN": ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "daten"
-""",  # noqa: E501 a message
+""",
         {"GREEN": GREEN, "RED": RED, "ODD": ODD},
     )
 

@@ -530,5 +530,5 @@ PreemptionPolicy:  PreemptLowerPriority
 Description:       Used for system critical pods that must not be moved from their current node.
 Annotations:       <none>
 Events:            <none>
-""",  # noqa: E501 a message
+""",
     )

@@ -63,10 +63,12 @@ componentstatuses   cs   v1   false   ComponentStatus
 namespaces          ns   v1   false   Namespace
 nodes               no   v1   false   Node
 persistentvolumes   pv   v1   false   PersistentVolume
-""",  # noqa: E501 a table
+""",
     )
     versions = kubectl("api-versions").split()
-    assert {"v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "rbac.authorization.k8s.io/v1"} <= set(versions)
+    assert {"v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "rbac.authorization.k8s.io/v1"} <= set(
+        versions
+    )
     assert versions == sorted(versions)
 
 
@@ -110,7 +112,7 @@ role.rbac.authorization.k8s.io/writer reconciled
 	reconciliation required create
 	missing rules added:
 		<*>Resources:[configmaps]<*>
-""",  # noqa: E501 a message
+""",
         {"RULES": RULES.replace("NAMESPACE", kubectl.namespace)},
     )
 
@@ -132,7 +134,6 @@ Username    jane
 Groups      [admins system:authenticated]
 """,
     )
-
 
 
 RULES = """

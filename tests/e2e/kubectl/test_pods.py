@@ -45,7 +45,12 @@ def in_background(kubectl: Kubectl, *words: str) -> Iterator[subprocess.Popen[st
     environment = {**os.environ, "KUBECONFIG": str(kubectl.kubeconfig)}
     command = [str(kubectl.binary), f"--namespace={kubectl.namespace}", *words]
     with subprocess.Popen(
-        command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as process:
         try:
             yield process
@@ -138,9 +143,9 @@ def test_proxy(kubectl: Kubectl, pod: str) -> None:
         line = read_line(process)
         assert line.startswith("Starting to serve on 127.0.0.1:")
         base = f"http://{line.split()[-1]}"
-        assert '"kind": "PodList"' in fetch(f"{base}/api/v1/namespaces/{kubectl.namespace}/pods?pretty=true") or (
-            '"kind":"PodList"' in fetch(f"{base}/api/v1/namespaces/{kubectl.namespace}/pods")
-        )
+        assert '"kind": "PodList"' in fetch(
+            f"{base}/api/v1/namespaces/{kubectl.namespace}/pods?pretty=true"
+        ) or ('"kind":"PodList"' in fetch(f"{base}/api/v1/namespaces/{kubectl.namespace}/pods"))
         assert fetch(f"{base}/api/v1/namespaces/{kubectl.namespace}/pods/web:8080/proxy/") == "hello"
 
 
@@ -187,5 +192,3 @@ LAST SEEN   TYPE     REASON      OBJECT    MESSAGE
 <age>       Normal   Scheduled   pod/web   Successfully assigned {namespace}/web to node-<number>
 """,
     )
-
-
