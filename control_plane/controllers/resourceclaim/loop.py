@@ -11,6 +11,7 @@ from control_plane.controllers.controller import Controller
 from control_plane.controllers.resourceclaim import plan
 
 BY_CLAIM = "resource claim"
+BY_POD = "pod"  # by uid: its owner, and those it is reserved for
 POD, CLAIM = "pods/", "claims/"
 
 
@@ -25,6 +26,7 @@ class ResourceClaimController(Controller):
         self.claims = self.informer(RESOURCE_CLAIMS)
         self.templates = self.informer(RESOURCE_CLAIM_TEMPLATES)
         self.pods.add_index(BY_CLAIM, lambda pod: list(plan.used(pod)))
+        self.claims.add_index(BY_POD, lambda claim: [each["uid"] for each in _users(claim)])
         self.pods.add_handler(
             on_add=self._pod_seen, on_update=lambda _, new: self._pod_seen(new), on_delete=self._pod_gone
         )
@@ -115,7 +117,7 @@ class ResourceClaimController(Controller):
         claim = self.claims.get(*meta.split_key(key))
         if claim is None:
             return
-        found = {each["name"]: await self._pod_of(claim, each) for each in self._users(claim)}
+        found = {each["name"]: await self._pod_of(claim, each) for each in _users(claim)}
         wanted = plan.plan(claim, lambda _, name: found.get(name))
         if wanted.status is not None:
             claim = await self.client.update(RESOURCE_CLAIMS, wanted.status, "status")
@@ -125,11 +127,6 @@ class ResourceClaimController(Controller):
             await self.client.update(RESOURCE_CLAIMS, {**claim, "metadata": metadata})
         if wanted.delete:
             await self._delete(claim)
-
-    def _users(self, claim: Object) -> list[Object]:
-        owner = meta.controller_of(claim)
-        users = [user for user in plan.reserved_for(claim) if plan.is_pod(user)]
-        return [*([owner] if owner is not None and owner["kind"] == "Pod" else []), *users]
 
     async def _pod_of(self, claim: Object, user: Object) -> Object | None:
         """The informer may lag: before devices are taken from a user, the API is asked."""
@@ -156,15 +153,15 @@ class ResourceClaimController(Controller):
     # ---- events
 
     def _pod_seen(self, pod: Object) -> None:
-        if not plan.entries(pod) and not any(plan.used(pod)):
-            return
-        self.queue.add(POD + meta.key_of(pod))
         if plan.is_done(pod):
             self._pod_gone(pod)
+        elif plan.entries(pod) or any(plan.used(pod)):
+            self.queue.add(POD + meta.key_of(pod))
 
     def _pod_gone(self, pod: Object) -> None:
-        for key in plan.used(pod):
-            self.queue.add(CLAIM + key)
+        """The pod as it was last seen need not know its claims yet; they know it."""
+        for claim in self.claims.by_index(BY_POD, meta.uid_of(pod)):
+            self.queue.add(CLAIM + meta.key_of(claim))
 
     def _claim_seen(self, claim: Object) -> None:
         self.queue.add(CLAIM + meta.key_of(claim))
@@ -183,3 +180,10 @@ class ResourceClaimController(Controller):
             asks = (each.get("resourceClaimTemplateName") for each in plan.entries(pod))
             if meta.name_of(template) in asks:
                 self.queue.add(POD + meta.key_of(pod))
+
+
+def _users(claim: Object) -> list[Object]:
+    """Pods: the one that it was made for, and those that it is reserved for."""
+    owner = meta.controller_of(claim)
+    users = [user for user in plan.reserved_for(claim) if plan.is_pod(user)]
+    return [*([owner] if owner is not None and owner["kind"] == "Pod" else []), *users]

@@ -242,6 +242,17 @@ async def test_a_shared_claim_is_given_back_and_stays(world: World) -> None:
     assert meta.finalizers(found) == []
 
 
+async def test_a_claim_is_freed_of_a_pod_that_did_not_know_it(world: World) -> None:
+    """As last seen: its status was written just before it went."""
+    made = world.api.create(PODS, pod("p", node="n1", phase="Running"))
+    world.api.create(RESOURCE_CLAIMS, claim(user("p", meta.uid_of(made))))
+    await world.turn()
+    assert "allocation" in world.status("c")
+    world.api.delete(PODS, "p", "default")
+    await world.turn()
+    assert world.status("c") == {}
+
+
 async def test_a_pod_that_needs_no_scheduler_gets_its_place(world: World) -> None:
     world.api.create(RESOURCE_CLAIMS, claim())
     world.api.create(PODS, pod("p", DIRECT, node="n1", phase="Running"))
