@@ -34,10 +34,10 @@ def cleared(api: Harness) -> Iterator[None]:
     api.kubectl("delete", "nodes,services", "--all")
 
 
-def until(what: str, check: Callable[[], Any]) -> Any:
-    ends = time.monotonic() + DEADLINE_S
+def until(what: str, check: Callable[[], Any], timeout_s: float = DEADLINE_S) -> Any:
+    ends = time.monotonic() + timeout_s
     while not (found := check()):
-        assert time.monotonic() < ends, f"not within {DEADLINE_S:.0f} s: {what}"
+        assert time.monotonic() < ends, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(POLL_S)
     return found
 
