@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from control_plane.api import meta
+from control_plane.api.errors import StatusError, is_conflict, is_not_found
 from control_plane.api.quantity import parse_or_zero
 from control_plane.client.client import Client
 from control_plane.client.gvr import NODES, PODS, RESOURCE_CLAIMS
@@ -170,8 +171,14 @@ class World:
         """As the garbage collector does: claims go with their pods."""
         alive = {meta.uid_of(pod) for pod in self.api.list(PODS)}
         for each in self.api.list(RESOURCE_CLAIMS):
-            if (meta.controller_of(each) or {}).get("uid") not in alive and not meta.is_deleting(each):
-                await self._collector.delete(RESOURCE_CLAIMS, meta.name_of(each), meta.namespace_of(each))
+            if (meta.controller_of(each) or {}).get("uid") in alive or meta.is_deleting(each):
+                continue
+            try:
+                name, namespace = meta.name_of(each), meta.namespace_of(each)
+                await self._collector.delete(RESOURCE_CLAIMS, name, namespace, uid=meta.uid_of(each))
+            except StatusError as error:
+                if not (is_not_found(error) or is_conflict(error)):
+                    raise
 
     def _check(self) -> None:
         """What must hold at any moment."""
