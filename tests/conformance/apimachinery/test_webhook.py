@@ -1,107 +1,26 @@
-"""test/e2e/apimachinery/webhook.go, crd_conversion_webhook.go: the webhook runs beside the cluster, by its URL."""
+"""test/e2e/apimachinery/webhook.go: the webhook runs beside the cluster, by its URL."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance import crds
-from tests.conformance.client import ApiError, Client, Resource
+from tests.conformance.client import ApiError, Client
+from tests.conformance.hooks import Hooks, allowed, config_map, rule
 from tests.conformance.workload import pod_spec
-from tests.control_plane.apiserver.webhook_server import WebhookServer, patch
+from tests.control_plane.apiserver.webhook_server import patch
 from tests.e2e.conftest import Cluster, until
 from tests.kubectl import Kubectl, found
 
 Object = dict[str, Any]
-VERSION = "admissionregistration.k8s.io/v1"
 DENY = {"allowed": False, "status": {"message": "the object contains unwanted data"}}
 SLOW_S = 5.0
-
-
-def rule(group: str, version: str, resource: str, *operations: str) -> Object:
-    return {
-        "operations": list(operations or ("CREATE",)),
-        "apiGroups": [group],
-        "apiVersions": [version],
-        "resources": [resource],
-    }
-
-
 CONFIG_MAPS = rule("", "v1", "configmaps", "CREATE", "UPDATE")
-
-
-@dataclass
-class Hooks:
-    """The configurations of one test, for the objects of its namespace alone."""
-
-    client: Client
-    server: WebhookServer
-    namespace: str
-    label: str
-    made: list[tuple[Resource, str]] = field(default_factory=list)
-
-    def of(self, mutating: bool) -> Resource:
-        kind = "MutatingWebhookConfiguration" if mutating else "ValidatingWebhookConfiguration"
-        return self.client.of(VERSION, f"{kind.lower()}s", kind)
-
-    def hook(self, *rules: Object, path: str = "/x", everywhere: bool = False, **more: Any) -> Object:
-        selector = {} if everywhere else {"namespaceSelector": {"matchLabels": {self.label: "true"}}}
-        return {
-            "name": "hook.example.com",
-            "sideEffects": "None",
-            "admissionReviewVersions": ["v1", "v1beta1"],
-            "clientConfig": self.server.client(path),
-            "rules": list(rules),
-            "timeoutSeconds": 10,
-            **selector,
-            **more,
-        }
-
-    def register(self, mutating: bool, *hooks: Object, **metadata: Any) -> Object:
-        of = self.of(mutating)
-        made = of.create({"metadata": {"name": crds.unique("hooks"), **metadata}, "webhooks": list(hooks)})
-        self.made.append((of, made["metadata"]["name"]))
-        return made
-
-    def remove(self) -> None:
-        for of, name in self.made:
-            with contextlib.suppress(ApiError):
-                of.delete(name)
-
-    def maps(self) -> Resource:
-        return self.client.of("v1", "configmaps", "ConfigMap", self.namespace)
-
-
-@pytest.fixture
-def hooks(client: Client, new_namespace: Callable[..., str]) -> Iterator[Hooks]:
-    label = crds.unique("webhooks")
-    with WebhookServer() as server:
-        made = Hooks(client, server, new_namespace(**{label: "true"}), label)
-        try:
-            yield made
-        finally:
-            made.remove()
-
-
-def allowed(of: Resource, obj: Object) -> Object | None:
-    """The object as it was created, then deleted; None if it was refused."""
-    try:
-        made = of.create(obj)
-    except ApiError:
-        return None
-    of.delete(made["metadata"]["name"])
-    return made
-
-
-def config_map(**data: str) -> Object:
-    return {"metadata": {"generateName": "cm-"}, "data": data}
 
 
 def deny_marked(request: Object) -> Object:
@@ -406,61 +325,3 @@ def test_timeouts(hooks: Hooks, timeout_s: int, policy: str, succeeds: bool) -> 
     else:
         assert "/always-allow-delay?timeout=1s" in str(result)
         assert "context deadline exceeded" in str(result)
-
-
-def converted(obj: Object, version: str) -> Object:
-    """`hostPort` of v1 is `host` and `port` of v2."""
-    made = {**obj, "apiVersion": version}
-    if version.endswith("/v2") and "hostPort" in made:
-        made["host"], made["port"] = made.pop("hostPort").split(":")
-    elif version.endswith("/v1") and "host" in made:
-        made["hostPort"] = f"{made.pop('host')}:{made.pop('port')}"
-    return made
-
-
-def convert(review: Object) -> tuple[int, bytes]:
-    request = review["request"]
-    objects = [converted(obj, request["desiredAPIVersion"]) for obj in request["objects"]]
-    response = {"uid": request["uid"], "result": {"status": "Success"}, "convertedObjects": objects}
-    return 200, json.dumps({**review, "request": None, "response": response}).encode()
-
-
-@contextlib.contextmanager
-def convertible(hooks: Hooks) -> Iterator[Object]:
-    hooks.server.whole = convert
-    webhook = {
-        "clientConfig": hooks.server.client("/crdconvert"),
-        "conversionReviewVersions": ["v1", "v1beta1"],
-    }
-    conversion = {"strategy": "Webhook", "webhook": webhook}
-    wanted = crds.definition("v1", "v2", scope="Namespaced", conversion=conversion)
-    with crds.defined(hooks.client, wanted) as made:
-        yield made
-
-
-def test_convert(hooks: Hooks, dynamic: Client) -> None:
-    """[sig-api-machinery] CustomResourceConversionWebhook should be able to convert from CR v1 to CR v2"""
-    with convertible(hooks) as made:
-        old, new = (crds.instances(dynamic, made, version, hooks.namespace) for version in ("v1", "v2"))
-        old.create({"metadata": {"name": "cr"}, "hostPort": "localhost:8080"})
-        found = new.get("cr")
-        assert (found["host"], found["port"]) == ("localhost", "8080")
-        assert "hostPort" not in found
-
-
-def test_convert_a_mixed_list(hooks: Hooks, dynamic: Client) -> None:
-    """[sig-api-machinery] CustomResourceConversionWebhook should be able to convert a non homogeneous list of
-    CRs"""
-    with convertible(hooks) as made:
-        old, new = (crds.instances(dynamic, made, version, hooks.namespace) for version in ("v1", "v2"))
-        old.create({"metadata": {"name": "cr-1"}, "hostPort": "localhost:8080"})
-        change = [
-            {"op": "replace", "path": "/spec/versions/0/storage", "value": False},
-            {"op": "replace", "path": "/spec/versions/1/storage", "value": True},
-        ]
-        crds.definitions(hooks.client).patch(made["metadata"]["name"], change, "json")
-        new.create({"metadata": {"name": "cr-2"}, "host": "localhost", "port": "8080"})
-        for of, field_ in ((new, "host"), (old, "hostPort")):
-            items = of.list()
-            assert [each["metadata"]["name"] for each in items] == ["cr-1", "cr-2"]
-            assert all(field_ in each for each in items)
