@@ -12,7 +12,7 @@ from control_plane.client.errors import ConnectionFailed
 from control_plane.client.gvr import DEVICE_CLASSES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
 from control_plane.client.types import Obj
 from tests.control_plane.scheduler.build import node, pod
-from tests.control_plane.scheduler.test_device_allocator import (
+from tests.control_plane.scheduler.devices import (
     CLASSES,
     LOCAL,
     ask,

@@ -13,7 +13,7 @@ from control_plane.client.gvr import DEVICE_CLASSES, PODS, RESOURCE_CLAIMS, RESO
 from control_plane.client.types import Obj
 from control_plane.scheduler.dynamic_resources.extended import IMPLICIT, asked, backing, claim_for
 from tests.control_plane.scheduler.build import node, pod
-from tests.control_plane.scheduler.test_device_allocator import A, device, device_class, slice_of
+from tests.control_plane.scheduler.devices import A, device, device_class, slice_of
 from tests.control_plane.scheduler.test_scheduler import Cluster
 from tests.control_plane.virtual_clock import settle
 
