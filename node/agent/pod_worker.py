@@ -367,6 +367,11 @@ class PodWorker:
         return self._observer.containers
 
     @property
+    def is_released(self) -> bool:
+        """Everything of it has stopped, and its volumes are gone."""
+        return self._released
+
+    @property
     def occupies(self) -> bool:
         """Whether it still counts against the node's resources."""
         return self.outcome is None and not is_terminal(self.pod) and not self.gone

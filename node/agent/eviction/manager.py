@@ -76,7 +76,7 @@ class EvictionManager:
         while True:
             evicted = await self.round()
             if evicted:
-                await self._wait_until_ended(evicted)
+                await self._wait_until_released(evicted)
             else:
                 await self._parts.clock.sleep(self._settings.interval_s)
 
@@ -121,17 +121,13 @@ class EvictionManager:
         disruption = "TerminationByKubelet" if threshold is not None else ""
         worker.end(Outcome("Failed", ranking.REASON, message, grace_s, disruption))
 
-    async def _wait_until_ended(self, evicted: list[PodWorker]) -> None:
-        """Its memory or disk is still counted until then."""
+    async def _wait_until_released(self, evicted: list[PodWorker]) -> None:
+        """Until then the memory and the disk are as short as before, and another pod would go for nothing."""
         clock = self._parts.clock
         deadline_s = clock.monotonic() + CLEANUP_TIMEOUT_S
-        while any(map(_is_running, evicted)) and clock.monotonic() < deadline_s:
+        while not all(each.is_released for each in evicted) and clock.monotonic() < deadline_s:
             await clock.sleep(CLEANUP_POLL_S)
 
 
 def _has_run(worker: PodWorker) -> bool:
     return any(each.state is not ContainerState.CREATED for each in worker.containers)
-
-
-def _is_running(worker: PodWorker) -> bool:
-    return any(each.state is ContainerState.RUNNING for each in worker.containers)

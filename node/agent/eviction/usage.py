@@ -109,8 +109,8 @@ def rootfs_bytes(status: ContainerStatus) -> int:
     """What the container has written outside of its volumes. Its overlays share one upper filesystem."""
     volumes = {each.container_path.rstrip("/") for each in status.config.mounts}
     layers: dict[str, int] = {}
-    for point, kind, device in _mounts(status.pid):
-        if point in volumes or point.startswith(NOT_ROOTFS):
+    for point, kind, device, is_whole in _mounts(status.pid):
+        if point in volumes or point.startswith(NOT_ROOTFS) or not is_whole:
             continue
         if kind in ("overlay", "tmpfs"):
             layers.setdefault(kind if kind == "overlay" else device, _used_bytes(status.pid, point))
@@ -122,7 +122,7 @@ def _memory_volume_bytes(running: Sequence[ContainerStatus], directory: Path) ->
     for status in running:
         for mount in status.config.mounts:
             if mount.host_path == str(directory):
-                kinds = {point: kind for point, kind, _ in _mounts(status.pid)}
+                kinds = {point: kind for point, kind, _, _ in _mounts(status.pid)}
                 path = mount.container_path.rstrip("/")
                 if kinds.get(path) == "tmpfs" and not _is_tmpfs(directory):
                     return _used_bytes(status.pid, path)
@@ -136,18 +136,19 @@ def _is_tmpfs(path: Path) -> bool:
     except OSError:
         return False
     name = f"{os.major(device)}:{os.minor(device)}"
-    return any(each == name and kind == "tmpfs" for _, kind, each in _mounts(os.getpid()))
+    return any(each == name and kind == "tmpfs" for _, kind, each, _ in _mounts(os.getpid()))
 
 
-def _mounts(pid: int) -> Iterator[tuple[str, str, str]]:
-    """Mount point, filesystem type, device; from proc(5)'s mountinfo."""
+def _mounts(pid: int) -> Iterator[tuple[str, str, str, bool]]:
+    """Mount point, filesystem type, device, and whether it shows the whole filesystem, which one that was made for
+    the container does and a file of the host does not; from proc(5)'s mountinfo."""
     try:
         text = Path(f"/proc/{pid}/mountinfo").read_text()
     except OSError:
         return
     for line in text.splitlines():
         fields = line.split()
-        yield fields[4], fields[fields.index("-") + 1], fields[2]
+        yield fields[4], fields[fields.index("-") + 1], fields[2], fields[3] == "/"
 
 
 def _used_bytes(pid: int, point: str) -> int:

@@ -145,9 +145,14 @@ class ShimClient:
     async def subscribe(
         self, on_status: Callable[[dict[str, Any]], None], on_gone: Callable[[], None]
     ) -> None:
-        """Hear every status, those of now before this returns; `on_gone` once when the shim has ended."""
+        """Hear every status, those of now before this returns; `on_gone` once when the shim has ended. Raises
+        ShimGone."""
         connection = self._connect()
-        connection.send(b'{"op": "subscribe"}')
+        try:
+            connection.send(b'{"op": "subscribe"}')
+        except OSError as error:
+            connection.close()
+            raise ShimGone(str(error)) from error
         self._subscription = connection
         loop = asyncio.get_running_loop()
         synced: asyncio.Future[None] = loop.create_future()

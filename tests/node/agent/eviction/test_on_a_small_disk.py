@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from control_plane.client import gvr
 from node import linux
 from node.agent.eviction.manager import EvictionSettings
 from node.agent.eviction.thresholds import parse_thresholds
-from node.runtime.process.runtime import ProcessRuntime
+from node.runtime.process.runtime import ProcessRuntime, kill_all
 from tests.node.agent.conftest import eventually, make_pod
 from tests.node.agent.whole_agent import Node
 from tests.node.runtime.pods import NoNetwork
@@ -49,9 +51,8 @@ async def start(disk: Path) -> AsyncIterator[Callable[..., Any]]:
 
     yield make
     for node in nodes:
-        for sandbox in await node.runtime.list_pod_sandboxes():
-            await node.runtime.remove_pod_sandbox(sandbox.id)
         await node.stop()
+    kill_all(disk / "runtime")
 
 
 def writes(name: str, script: str, volume: Obj | None = None, limits: Obj | None = None) -> Obj:
@@ -81,6 +82,10 @@ async def ended(node: Node, name: str) -> Obj:
     )
 
 
+def is_running(node: Node, name: str) -> bool:
+    return node.phase(name) == "Running"
+
+
 def condition(node: Node, kind: str) -> str:
     conditions = (node.api.get(gvr.NODES, "node-1") or {})["status"]["conditions"]
     return str(next(each["status"] for each in conditions if each["type"] == kind))
@@ -88,8 +93,9 @@ def condition(node: Node, kind: str) -> str:
 
 async def test_the_one_that_fills_the_disk_is_evicted(start: Callable[..., Any]) -> None:
     node = await start("nodefs.available<40Mi", transition_s=1.0)
-    node.api.create(gvr.PODS, writes("modest", mebibytes(1, "/cache/a")))
-    await eventually(lambda: node.phase("modest") == "Running", DEADLINE_S)
+    for name in ("modest", "moderate"):
+        node.api.create(gvr.PODS, writes(name, mebibytes(1, "/cache/a")))
+        await eventually(partial(is_running, node, name), DEADLINE_S)
     node.api.create(gvr.PODS, writes("greedy", mebibytes(70, "/cache/a")))
     found = await ended(node, "greedy")
     assert found["reason"] == "Evicted"
@@ -101,7 +107,10 @@ async def test_the_one_that_fills_the_disk_is_evicted(start: Callable[..., Any])
         "True", "TerminationByKubelet", found["message"],
     )  # fmt: skip
     await eventually(lambda: condition(node, "DiskPressure") == "False", DEADLINE_S)
-    assert node.phase("modest") == "Running"
+    assert is_running(node, "modest")
+    assert is_running(node, "moderate")
+    own = re.search(r"Container main was using (\d+)Ki", found["message"])
+    assert own is None or int(own[1]) < 1024  # what it wrote, it wrote into its volume
     reasons = {each["reason"] for each in node.api.list(gvr.EVENTS)}
     assert {"EvictionThresholdMet", "Evicted"} <= reasons
 
