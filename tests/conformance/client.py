@@ -226,10 +226,10 @@ class Resource:
             connection.request(
                 "GET", f"{self.path}?{urlencode({'watch': 'true', **query})}", headers={"Accept": stream}
             )
-            response = connection.getresponse()
-            if response.status != 200:
-                answer(response.status, dict(response.headers.items()), response.read())
-            yield Events(response)
+            with connection.getresponse() as response:  # it holds the socket, too
+                if response.status != 200:
+                    answer(response.status, dict(response.headers.items()), response.read())
+                yield Events(response)
         finally:
             connection.close()
 
