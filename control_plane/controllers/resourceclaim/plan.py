@@ -120,7 +120,7 @@ def plan(claim: Object, pod_of: Lookup) -> Plan:
     if kept:
         status["reservedFor"] = kept
     changed = status != (claim.get("status") or {})
-    release = protected and not kept and "allocation" not in status
+    release = protected and unused and "allocation" not in status
     return Plan(
         {**claim, "status": status} if changed else None, release, not kept and _orphaned(claim, pod_of)
     )

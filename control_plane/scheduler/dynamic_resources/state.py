@@ -163,9 +163,10 @@ class InformedDevices:
     def _claim_seen(self, claim: Obj) -> None:
         key, uid = meta.key_of(claim), meta.uid_of(claim)
         assumed = self._assumed.get(key)
-        if assumed is not None:
-            if meta.uid_of(assumed) == uid and _version(assumed) > _version(claim):
-                return
+        if assumed is not None and _version(assumed) > _version(claim):
+            if meta.uid_of(assumed) == uid:
+                return  # else it is a former one of that name, and the watch lags
+        elif assumed is not None:
             del self._assumed[key]
         if uid not in self._pending:
             self._count(uid, allocation_of(claim))
