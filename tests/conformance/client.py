@@ -82,7 +82,7 @@ class Client:
                     return
                 yield message
         finally:
-            connection.close()
+            connection.shutdown()  # `close` does nothing once the server has said goodbye
 
     def close(self) -> None:
         if self._kept is not None:
