@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; break; }; done)
 BIN := .venv/bin
+# Tests wait more than they compute, and each worker may hold a whole cluster.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 4 ] && echo $$cores || echo 4)
 ARGS ?=
 
 .PHONY: help up down status check test sim chaos fuzz format bench clean
@@ -38,7 +40,7 @@ check: .venv/.dev ## lint, type-check, check the layers
 	@$(BIN)/lint-imports
 
 test: .venv/.dev ## install and run all tests (ARGS="-k name" for some)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 sim: .venv/.dev ## simulate store clusters from seeds (ARGS="--minutes 30", "--seed N --trace", "--mutations")
 	@$(BIN)/python -m tests.sim.store $(ARGS)

@@ -44,7 +44,9 @@ class RuntimeClass(Plugin):
         name = spec.get("runtimeClassName")
         if not name:
             return None
-        found = await self._reader.get_live("node.k8s.io", "runtimeclasses", "", name)  # a deleted one is none
+        found = await self._reader.get_live(
+            "node.k8s.io", "runtimeclasses", "", name
+        )  # a deleted one is none
         if found is None:
             raise forbidden(request, f'pod rejected: RuntimeClass "{name}" not found')
         return found
