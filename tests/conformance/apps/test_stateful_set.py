@@ -137,9 +137,9 @@ def test_ordered_scaling_halts(client: Client, cluster: Cluster, namespace: str)
     """[sig-apps] StatefulSet … Scaling should happen in predictable order and halt if any stateful
     pod is unhealthy
     """
-    of = make_set(client, namespace, 1, probed=True)
     pods = client.of("v1", "pods", "Pod", namespace)
     version = pods.listed(labelSelector=SELECTOR)["metadata"]["resourceVersion"]
+    of = make_set(client, namespace, 1, probed=True)
     assert of.get("ss")["spec"]["podManagementPolicy"] == "OrderedReady"
     up(client, namespace, 1)
     break_probe(client, cluster, namespace, "ss-0")
