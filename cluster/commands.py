@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from argparse import REMAINDER, ArgumentParser, Namespace
+from argparse import REMAINDER, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ import orjson
 
 from cluster import control, images, network, plan, process_table, targets, up
 from cluster import spec as specs
+from cluster.components import COMPONENTS
 from cluster.errors import ClusterError, NotRunning
 from cluster.home import Home
 from cluster.spec import ClusterSpec, NetworkMode
@@ -54,8 +55,23 @@ def _up_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--network", choices=[str(mode) for mode in NetworkMode], help="how pods get addresses"
     )
+    parser.add_argument(
+        "--flag",
+        dest="flags",
+        action="append",
+        type=_component_flag,
+        metavar="COMPONENT=--FLAG[=VALUE]",
+        help="add a flag to a component's own, as in apiserver=--audit-log-path=/tmp/audit.log; can be repeated",
+    )
     parser.add_argument("--exec", action="store_true", help="start every process as a program of its own")
     parser.add_argument("--dry-run", action="store_true", help="print what would be started")
+
+
+def _component_flag(text: str) -> tuple[str, str]:
+    component, _, flag = text.partition("=")
+    if component not in COMPONENTS or not flag.startswith("--"):
+        raise ArgumentTypeError(f"{text!r} is not COMPONENT=--FLAG; components: {', '.join(COMPONENTS)}")
+    return component, flag
 
 
 def _count(text: str) -> int:
@@ -80,6 +96,8 @@ def _up(args: Namespace) -> int:
         for name in (*COUNTS, "hollow_nodes", "port", "network")
         if (value := getattr(args, name)) is not None
     }
+    for component, flag in args.flags or ():
+        chosen.setdefault("flags", {}).setdefault(component, []).append(flag)
     if args.dry_run:
         return _dry_run(home, chosen)
     began = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.home import Home
@@ -60,13 +60,16 @@ def processes(
 ) -> list[Process]:
     """In the order of starting. `node_flags`: how node N joins the network that works here. `advertise`: address
     and port at which pods reach the apiserver. `egress`: how the apiserver reaches pods."""
-    return [
+    made = [
         *(_store(spec, home, name) for name in spec.store_names()),
         *(_apiserver(spec, home, name, advertise, egress) for name in spec.apiserver_names()),
         *(_node(spec, home, number, node_flags(number)) for number in range(1, spec.nodes + 1)),
         *(_hollow(spec, home, name) for name in spec.hollow_names()),
         *(_loop(spec, home, name, "controller-manager") for name in spec.controller_manager_names()),
         *(_loop(spec, home, name, "scheduler") for name in spec.scheduler_names()),
+    ]
+    return [
+        replace(process, argv=(*process.argv, *spec.flags.get(process.component, ()))) for process in made
     ]
 
 

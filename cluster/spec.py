@@ -42,6 +42,7 @@ class ClusterSpec:
     cluster_cidr: str = "10.244.0.0/16"
     node_port_range: str = "30000-32767"
     ports: dict[str, int] = field(default_factory=dict)
+    flags: dict[str, list[str]] = field(default_factory=dict)  # by component: what the user adds to its own
 
     def store_names(self) -> list[str]:
         return _names("store", self.stores)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import commands, pki, plan, ports, targets
+from cluster import cli, commands, pki, plan, ports, targets
 from cluster import spec as specs
 from cluster.components import COMPONENTS, load
 from cluster.errors import AlreadyRunning, ClusterError, NoSuchProcess, NotRunning, PortTaken, StateDamaged
@@ -168,3 +168,19 @@ def test_commands_without_a_cluster(name: str, tmp_path: Path, monkeypatch: pyte
     arguments = argparse.Namespace(output="table", target="store", leader=False, command=["true"])
     with pytest.raises(NotRunning, match="balsa up"):
         command.run(arguments)
+
+
+def test_flags_of_the_user_come_after_the_clusters_own(home: Home) -> None:
+    spec = specs.create(flags={"apiserver": ["--audit-log-path=-", "--secure-port=1"]})
+    spec.write(home)
+    made = plan.processes(specs.load(home) or spec, home, lambda _: (), ("10.96.0.1", 443))
+    for process in made:
+        ends_so = process.argv[-2:] == ("--audit-log-path=-", "--secure-port=1")
+        assert ends_so is (process.component == "apiserver")
+
+
+@pytest.mark.parametrize("text", ["apiserver", "apiserver=x", "kubelet=--x", "=--x", ""])
+def test_a_flag_names_its_component(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["up", "--dry-run", "--flag", text])
+    assert "is not COMPONENT=--FLAG; components: store, apiserver" in capsys.readouterr().err
