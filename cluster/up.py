@@ -30,6 +30,7 @@ STOP_TIMEOUT_S = 40.0
 LOOK_EVERY_S = 1.0
 INTERRUPT_GRACE_S = 2.0
 MIN_FREE_BYTES = 1024 * 1024
+ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 NO_SPACE = os.strerror(errno.ENOSPC)  # in the last words of who wanted more than there is
 
 
@@ -45,11 +46,13 @@ def up(
     network.clean_leftovers(home)
     try:
         spec = _prepare(home, chosen)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)  # until there is somebody who stops the supervisor
         supervisor = _fork_supervisor(home, spec, lock, exec_)
     finally:
         os.close(lock)
     try:
         with _interrupted_by_signals():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
             reached = _wait(home, spec, supervisor, began, progress)
     except KeyboardInterrupt:
         _stop(supervisor)
@@ -139,6 +142,7 @@ def _become_supervisor(home: Home, spec: ClusterSpec, lock: int, exec_: bool) ->
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         status = serve.main(home, spec, lock, exec_)

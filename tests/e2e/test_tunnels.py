@@ -23,7 +23,7 @@ import pytest
 
 from tests import kubectl as kubectls
 from tests.e2e.conftest import Cluster, namespace_for, until
-from tests.kubectl import Kubectl
+from tests.kubectl import COPY, Kubectl
 
 pytestmark = pytest.mark.cluster
 
@@ -209,7 +209,7 @@ def test_cp_both_ways(box: Kubectl, tmp_path: Path) -> None:
     (tree / "sub").mkdir(parents=True)
     (tree / "sub" / "payload").write_bytes(PAYLOAD)
     (tree / "small").write_text("small\n")
-    box("cp", str(tree), "box:/tmp/copied")
+    box(*COPY, str(tree), "box:/tmp/copied")
     assert box("exec", "box", "--", "cat", "/tmp/copied/small") == "small\n"
     box("cp", "box:/tmp/copied", str(tmp_path / "back"))
     assert (tmp_path / "back" / "sub" / "payload").read_bytes() == PAYLOAD

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import until
 from tests.e2e.kubectl.transcript import check
-from tests.kubectl import Kubectl
+from tests.kubectl import COPY, Kubectl
 
 pytestmark = pytest.mark.cluster
 
@@ -102,7 +102,7 @@ $ exec web -- nothing-of-that-name
 {{error: Internal error occurred: |error: }}<*>nothing-of-that-name<*>
 $ exec nobody -- true
 Error from server (NotFound): pods "nobody" not found
-$ cp {source} web:/tmp/there
+$ {" ".join(COPY)} {source} web:/tmp/there
 $ exec web -- cat /tmp/there
 carried
 $ cp web:/tmp/there {back}
