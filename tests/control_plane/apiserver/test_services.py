@@ -53,7 +53,7 @@ def test_many_at_once_share_nothing(api: Harness, path: str) -> None:
 
 
 def test_a_named_address_and_port_are_taken_once(api: Harness, path: str) -> None:
-    ports = [{"port": 80, "nodePort": 30555}]
+    ports = [{"port": 80, "nodePort": 30055}]  # below what is chosen for those who name none
     api.create(path, service("one", type="NodePort", clusterIP="10.96.0.77", ports=ports))
     answer = api.request("POST", path, service("two", clusterIP="10.96.0.77"))
     assert answer.status == 422
@@ -63,7 +63,7 @@ def test_a_named_address_and_port_are_taken_once(api: Harness, path: str) -> Non
     )
     answer = api.request("POST", path, service("two", type="NodePort", ports=ports))
     assert answer.body["message"] == (
-        'Service "two" is invalid: spec.ports[0].nodePort: Invalid value: 30555: '
+        'Service "two" is invalid: spec.ports[0].nodePort: Invalid value: 30055: '
         "provided port is already allocated"
     )
     api.request("DELETE", path + "/one")
