@@ -28,7 +28,7 @@ def run() -> dict[str, Any]:
             began = time.monotonic()
             output = _balsa(home, "up")
             totals.append(time.monotonic() - began)
-            for seconds, stage in re.findall(r"^\s+([\d.]+) s  (.+)$", output, re.M):
+            for stage, seconds in re.findall(r"^\s*✓ (.+?)\s+([\d.]+) s$", output, re.M):
                 stages.setdefault(stage, []).append(float(seconds))
             if number == RUNS - 1:
                 time.sleep(SETTLE_S)

@@ -69,14 +69,13 @@ async def read_options(ctx: Context) -> DeleteOptions:
     return delete_options(ctx.request, body.parse_delete_options(ctx, raw))
 
 
-async def delete_object(ctx: Context, options: DeleteOptions) -> write.Outcome:
+async def delete_object(ctx: Context, options: DeleteOptions, *, admitted: bool = False) -> write.Outcome:
+    """`admitted`: nobody is asked, as when the server cleans up after a definition."""
+
     async def change(current: Stored) -> write.Plan:
         check_preconditions(ctx, current, options)
-        request = write.admission_request(
-            ctx, Operation.DELETE, None, current.object, options.dry_run, options.as_object()
-        )
-        await ctx.core.admission.mutate(request)
-        await ctx.core.admission.validate(request)
+        if not admitted:
+            await _admit(ctx, current, options)
         marked = copied(current.object)
         if mark := hooks.on_mark(ctx.resource):
             mark(marked, ctx.core.clock())
@@ -87,6 +86,15 @@ async def delete_object(ctx: Context, options: DeleteOptions) -> write.Outcome:
         return write.Plan(decided.object, remove=True, also=release(current.object) if release else None)
 
     return await write.guaranteed_update(ctx, change, options.dry_run)
+
+
+async def _admit(ctx: Context, current: Stored, options: DeleteOptions) -> None:
+    """Raises StatusError."""
+    request = write.admission_request(
+        ctx, Operation.DELETE, None, current.object, options.dry_run, options.as_object()
+    )
+    await ctx.core.admission.mutate(request)
+    await ctx.core.admission.validate(request)
 
 
 def check_preconditions(ctx: Context, current: Stored, options: DeleteOptions) -> None:

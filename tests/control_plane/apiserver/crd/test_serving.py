@@ -273,6 +273,24 @@ def test_instances_go_before_their_definition(
     assert crd["spec"]["group"] not in [each["name"] for each in api.get("/apis")["groups"]]
 
 
+def test_who_refuses_deletions_keeps_no_definition(
+    api: Harness, custom: Custom, crontabs: str, crd: dict[str, Any]
+) -> None:
+    name, group = crd["metadata"]["name"], crd["spec"]["group"]
+    policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+    rule = {"apiGroups": [group], "apiVersions": ["*"], "resources": ["*"], "operations": ["DELETE"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "false"}]}
+    api.create(policies, {"metadata": {"name": name}, "spec": spec})
+    binding = {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}
+    api.create(f"{policies[:-3]}ybindings", binding)
+    api.create(crontabs, cron_tab(crd, "kept"))
+    custom.until("refused", lambda: api.request("DELETE", f"{crontabs}/kept?dryRun=All").status == 422)
+    api.request("DELETE", f"{DEFINITIONS}/{name}")
+    custom.until("definition goes", lambda: api.request("GET", f"{DEFINITIONS}/{name}").status == 404)
+    api.request("DELETE", f"{policies[:-3]}ybindings/{name}")
+    api.request("DELETE", f"{policies}/{name}")
+
+
 def test_a_changed_schema_is_applied_to_what_is_there(
     api: Harness, custom: Custom, crontabs: str, crd: dict[str, Any]
 ) -> None:
