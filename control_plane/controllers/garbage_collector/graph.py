@@ -108,7 +108,8 @@ class Graph:
             owner = self.nodes.get(uid)
             if owner is None:
                 owner = self.nodes[uid] = Node(_identity_of(reference, node.identity.namespace), virtual=True)
-                changed.look.add(uid)
+            if owner.virtual and uid not in before:
+                changed.look.add(uid)  # it may have gone before this dependent was seen
             owner.dependents.add(node.identity.uid)
             if owner.foreground:
                 changed.look.add(uid)

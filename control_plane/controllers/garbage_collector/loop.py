@@ -33,6 +33,7 @@ from control_plane.controllers.garbage_collector.verdict import (
 from store.component import logs
 
 SYNC_PERIOD_S = 5.0
+UNSEEN_OWNER_PERIOD_S = 5.0
 IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
 ORPHAN_WORK = "orphan:"
 SYNC = "sync"
@@ -69,7 +70,7 @@ class GarbageCollector(Controller):
         if key.startswith(ORPHAN_WORK):
             await self._orphan_dependents(key.removeprefix(ORPHAN_WORK))
         else:
-            await self._judge(key)
+            return await self._judge(key)
         return None
 
     # Monitors
@@ -105,18 +106,21 @@ class GarbageCollector(Controller):
 
     # Judging
 
-    async def _judge(self, uid: str) -> None:
+    async def _judge(self, uid: str) -> float | None:
+        """When to look again, if no event is sure to come."""
         node = self.graph.nodes.get(uid)
         if node is None:
-            return
+            return None
         if node.virtual:
-            await self._verify_virtual(node)
-            return
+            return await self._verify_virtual(node)
         if node.foreground:
             await self._finish_foreground(node)
-            return
-        if node.deleting or not node.owners:
-            return
+        elif node.owners and not node.deleting:
+            await self._judge_owned(node)
+        return None
+
+    async def _judge_owned(self, node: Node) -> None:
+        uid = node.identity.uid
         obj = await self._live(node.identity)
         if obj is None:
             self._enqueue(self.graph.remove(uid))
@@ -154,10 +158,13 @@ class GarbageCollector(Controller):
         waiting = meta.is_deleting(owner) and FOREGROUND in meta.finalizers(owner)
         return OwnerState.WAITING if waiting else OwnerState.SOLID
 
-    async def _verify_virtual(self, node: Node) -> None:
-        """An owner that no monitor has shown: if it does not exist, its dependents are to be judged."""
-        if await self._live(node.identity) is None:
-            self._enqueue(self.graph.remove(node.identity.uid))
+    async def _verify_virtual(self, node: Node) -> float | None:
+        """An owner that no monitor has shown: if it does not exist, its dependents are to be judged. It may also go
+        before a monitor shows it, when that lists again in between."""
+        if await self._live(node.identity) is not None:
+            return UNSEEN_OWNER_PERIOD_S
+        self._enqueue(self.graph.remove(node.identity.uid))
+        return None
 
     async def _finish_foreground(self, node: Node) -> None:
         """Wait for the dependents that block; when none is left, let the owner go."""

@@ -37,6 +37,18 @@ def test_an_owner_that_was_never_seen_is_looked_up() -> None:
     assert Graph().observe(identity("child"), thing("child", ("owner",))).look == {"owner"}
 
 
+def test_a_dependent_that_is_seen_after_its_owner_went_is_judged_too() -> None:
+    graph = observed(thing("owner"), thing("first", ("owner",)))
+    assert graph.remove("owner").look == {"first"}
+    assert graph.observe(identity("late"), thing("late", ("owner",))).look == {"owner"}
+    assert graph.remove("owner").look == {"first", "late"}
+
+
+def test_a_change_of_a_dependent_asks_for_no_second_look() -> None:
+    graph = observed(thing("child", ("owner",)))
+    assert graph.observe(identity("child"), thing("child", ("owner",))).look == set()
+
+
 def test_a_known_owner_costs_no_look() -> None:
     graph = observed(thing("owner"))
     assert graph.observe(identity("child"), thing("child", ("owner",))).look == set()
