@@ -180,8 +180,21 @@ class GarbageCollector(Controller):
         node = self.graph.nodes.get(uid)
         if node is None or not node.orphaning:
             return
-        await asyncio.gather(*(self._let_go(each.identity, uid) for each in self.graph.dependents(uid)))
+        dependents = {each.identity for each in self.graph.dependents(uid)}
+        kinds = {(each.api_version, each.kind) for each in dependents}
+        unseen = await asyncio.gather(*(self._live_dependents(node.identity, *kind) for kind in kinds))
+        await asyncio.gather(*(self._let_go(each, uid) for each in dependents.union(*unseen)))
         await self._drop_finalizer(node.identity, ORPHAN)
+
+    async def _live_dependents(self, owner: Identity, api_version: str, kind: str) -> set[Identity]:
+        """As the store has them: what a monitor has not shown yet would be taken for garbage later."""
+        gvr = self.kinds[api_version, kind].gvr
+        found = await self.client.metadata_only().list(gvr, owner.namespace if gvr.namespaced else "")
+        return {
+            Identity(api_version, kind, meta.namespace_of(obj), meta.name_of(obj), meta.uid_of(obj))
+            for obj in found.items
+            if any(each["uid"] == owner.uid for each in meta.owner_references(obj))
+        }
 
     async def _let_go(self, dependent: Identity, owner_uid: str) -> None:
         obj = await self._live(dependent)
