@@ -118,7 +118,7 @@ async def self_subject_rules(ctx: Context) -> Response:
 async def self_subject(ctx: Context) -> Response:
     review = await _read(ctx)
     review["metadata"]["creationTimestamp"] = meta.rfc3339(ctx.core.clock())
-    return _answer(ctx, review, {"userInfo": _user_info(ctx.user)})
+    return _answer(ctx, review, {"userInfo": ctx.user.as_object()})
 
 
 async def token_review(ctx: Context) -> Response:
@@ -134,21 +134,10 @@ async def token_review(ctx: Context) -> Response:
         return _answer(ctx, review, {"user": {}, "error": f"[invalid bearer token, {error}]"})
     if found is None:
         return _answer(ctx, review, {"user": {}, "error": "invalid bearer token"})
-    status: Object = {"authenticated": True, "user": _user_info(found.user)}
+    status: Object = {"authenticated": True, "user": found.user.as_object()}
     if found.audiences:
         status["audiences"] = list(found.audiences)
     return _answer(ctx, review, status)
-
-
-def _user_info(user: UserInfo) -> Object:
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
 
 
 async def pod_binding(ctx: Context) -> Response:

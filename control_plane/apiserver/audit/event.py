@@ -40,7 +40,7 @@ class Event:
             "auditID": request.audit_id,
             "requestURI": request.raw_path + (f"?{request.raw_query}" if request.raw_query else ""),
             "verb": info.verb,
-            "user": user_object(user),
+            "user": user.as_object(),
             "sourceIPs": source_addresses(request),
             "userAgent": user_agent(request),
             "requestReceivedTimestamp": meta.rfc3339_micro(received_s),
@@ -50,7 +50,7 @@ class Event:
         self._status: Object | None = None
 
     def impersonated(self, user: UserInfo) -> None:
-        self._fixed["impersonatedUser"] = user_object(user)
+        self._fixed["impersonatedUser"] = user.as_object()
 
     def answered(self, response: Response, message: str = "") -> None:
         """`message` is for an answer that says nothing itself."""
@@ -132,17 +132,6 @@ class Event:
                     if metadata.get(key) and key not in reference:
                         reference[key] = metadata[key]
         return reference
-
-
-def user_object(user: UserInfo) -> Object:
-    found: Object = {"username": user.name}
-    if user.uid:
-        found["uid"] = user.uid
-    if user.groups:
-        found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return found
 
 
 def source_addresses(request: Request) -> list[str]:

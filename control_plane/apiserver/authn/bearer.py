@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from control_plane.apiserver.authn.interface import TokenAuthenticator, TokenResult, Unauthenticated
 from control_plane.apiserver.authn.user import UserInfo
@@ -34,18 +34,25 @@ class BearerAuthenticator:
         """The first answer; the errors of those who refused it are told only if nobody knows it."""
         if len(token) > MAX_TOKEN_SIZE_BYTES:
             raise Unauthenticated("the bearer token is too long")
-        refused: list[str] = []
-        for authenticator in self._authenticators:
-            try:
-                result = await authenticator.authenticate_token(token, audiences)
-            except Unauthenticated as error:
-                refused.append(str(error))
-                continue
-            if result is not None:
-                return result
-        if refused:
-            raise Unauthenticated("; ".join(refused))
-        return None
+        return await first_answer(self._authenticators, token, audiences)
+
+
+async def first_answer(
+    authenticators: Iterable[TokenAuthenticator], token: str, audiences: Sequence[str]
+) -> TokenResult | None:
+    """Raises Unauthenticated with the errors of those who refused it, if nobody knows it."""
+    refused: list[str] = []
+    for authenticator in authenticators:
+        try:
+            result = await authenticator.authenticate_token(token, audiences)
+        except Unauthenticated as error:
+            refused.append(str(error))
+            continue
+        if result is not None:
+            return result
+    if refused:
+        raise Unauthenticated("; ".join(refused))
+    return None
 
 
 def token_of(request: Request) -> str:

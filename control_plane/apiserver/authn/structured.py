@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from control_plane.apiserver.authn.anonymous import AnonymousAuthenticator, AnonymousConfig
+from control_plane.apiserver.authn.bearer import first_answer
 from control_plane.apiserver.authn.configuration import (
     AuthenticationConfiguration,
     BadAuthentication,
     load,
 )
-from control_plane.apiserver.authn.interface import TokenResult, Unauthenticated
+from control_plane.apiserver.authn.interface import TokenResult
 from control_plane.apiserver.reloading import Reloading, ReloadMetrics
 
 METRICS = ReloadMetrics("authentication")
@@ -37,18 +38,7 @@ class StructuredAuthentication:
         self.reloading.start(raw)
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenResult | None:
-        refused: list[str] = []
-        for issuer in self._current.issuers:
-            try:
-                result = await issuer.authenticate_token(token, audiences)
-            except Unauthenticated as error:
-                refused.append(str(error))
-                continue
-            if result is not None:
-                return result
-        if refused:
-            raise Unauthenticated("; ".join(refused))
-        return None
+        return await first_answer(self._current.issuers, token, audiences)
 
     def _use(self, raw: bytes) -> None:
         self._current = load(raw, self._own_issuers)

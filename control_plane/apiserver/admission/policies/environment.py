@@ -8,7 +8,6 @@ from control_plane.apiserver import cel
 from control_plane.apiserver.admission.interface import AdmissionRequest
 from control_plane.apiserver.admission.policies.authorizer import Asking, AuthorizerValue
 from control_plane.apiserver.admission.versions import Versions, View
-from control_plane.apiserver.admission.webhooks.review import user_info
 from control_plane.apiserver.authz.interface import Attributes, Authorizer
 
 Object = dict[str, Any]
@@ -56,7 +55,7 @@ def request_value(request: AdmissionRequest, versions: Versions, view: View) -> 
         "requestKind": dict(zip(("group", "version", "kind"), own.gvk, strict=True)),
         "requestResource": dict(zip(("group", "version", "resource"), own.gvr, strict=True)),
         "operation": request.operation.value,
-        "userInfo": user_info(request.user),
+        "userInfo": request.user.as_object(),
         "dryRun": request.dry_run,
         "options": dict(request.options) or None,
     }

@@ -13,7 +13,6 @@ import orjson
 from control_plane.api.errors import quote
 from control_plane.apiserver.admission.interface import AdmissionRequest
 from control_plane.apiserver.admission.versions import GVK, GVR, Versions, View
-from control_plane.apiserver.authn.user import UserInfo
 
 GROUP = "admission.k8s.io"
 KNOWN_VERSIONS = ("v1", "v1beta1")
@@ -57,7 +56,7 @@ async def review(version: str, uid: str, request: AdmissionRequest, versions: Ve
         body["namespace"] = request.namespace
     body |= {
         "operation": request.operation.value,
-        "userInfo": user_info(request.user),
+        "userInfo": request.user.as_object(),
         "object": await versions.shown(request.object, request, view),
         "oldObject": await versions.shown(request.old_object, request, view),
         "dryRun": request.dry_run,
@@ -81,18 +80,6 @@ def _options(request: AdmissionRequest) -> Object | None:
     if request.dry_run:
         options["dryRun"] = ["All"]
     return options
-
-
-def user_info(user: UserInfo) -> Object:
-    """As authentication.k8s.io/v1 has it."""
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
 
 
 def read_answer(body: bytes, version: str, uid: str, mutating: bool) -> Answer:
