@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -50,8 +51,10 @@ class _Series(Collector):
             registry.register(self)
 
 
-class Counts(_Series):
-    """A counter; the name is without `_total`."""
+class _Values(_Series):
+    """One number for each combination of labels."""
+
+    family: ClassVar[type[CounterMetricFamily] | type[GaugeMetricFamily]]
 
     def __init__(
         self, name: str, text: str, labels: Labels, registry: CollectorRegistry | None = REGISTRY
@@ -63,32 +66,25 @@ class Counts(_Series):
         self.values[labels] = self.values.get(labels, 0) + count
 
     def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        family = self.family(self._name, self._text, labels=self._labels)
         for labels, value in self.values.items():
             family.add_metric(labels, value)
         yield family
 
 
-class Levels(_Series):
+class Counts(_Values):
+    """A counter; the name is without `_total`."""
+
+    family = CounterMetricFamily
+
+
+class Levels(_Values):
     """A gauge that goes up and down."""
 
-    def __init__(
-        self, name: str, text: str, labels: Labels, registry: CollectorRegistry | None = REGISTRY
-    ) -> None:
-        self.values: dict[Labels, float] = {}
-        super().__init__(name, text, labels, registry)
-
-    def add(self, labels: Labels, count: float = 1) -> None:
-        self.values[labels] = self.values.get(labels, 0) + count
+    family = GaugeMetricFamily
 
     def set(self, labels: Labels, value: float) -> None:
         self.values[labels] = value
-
-    def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(self._name, self._text, labels=self._labels)
-        for labels, value in self.values.items():
-            family.add_metric(labels, value)
-        yield family
 
 
 class Histograms(_Series):
