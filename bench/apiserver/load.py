@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +19,14 @@ import orjson
 import uvloop
 
 from bench.apiserver import watch_load
-from bench.apiserver.http_load import Request, Result, cpu_s, request
-from bench.apiserver.http_load import run as load
+from bench.apiserver.http_load import DOOR, exchange, request
 from bench.cluster.home import fresh_home, start
 from bench.cluster.load import cpu
 from bench.report import spread
 from bench.store import grpc_load
 from bench.store.clusters import both
+from bench.store.load import Load, Result
+from bench.store.load import run as run_load
 from certs.kubeconfig import KubeConfig
 from cluster import control, process_table
 from cluster.home import Home
@@ -86,34 +89,34 @@ class Target:
     def __init__(self, home: Home) -> None:
         self.home = home
         config = KubeConfig.load(home.kubeconfig)
-        parts = urlsplit(config.server)
+        self.url = config.server
+        parts = urlsplit(self.url)
         self.host, self.port, self.tls = str(parts.hostname), int(parts.port or 443), config.ssl_context()
         self._first = 0
 
-    async def run(self, make: Request, clients: int, duration_s: float = DURATION_S) -> dict[str, Any]:
+    async def run(
+        self, make: Callable[[int], bytes], clients: int, duration_s: float = DURATION_S
+    ) -> dict[str, Any]:
         self._first += 1_000_000  # names do not come twice
         spent: dict[str, float] = {}
         with cpu(self.home, spent):
-            result = await load(self.host, self.port, self.tls, make, clients, duration_s, self._first)
+            load = Load(make, count(self._first))
+            result = await run_load(DOOR, load, [self.url], self.tls, clients, duration_s)
         return {**_shown(result), "processor seconds by process": spent}
 
-    async def once(self, data: bytes) -> float:
-        """Seconds to the whole answer, on a connection of its own that is open already."""
-        reader, writer = await asyncio.open_connection(
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(
             self.host, self.port, ssl=self.tls, server_hostname="127.0.0.1", limit=2**24
         )
+
+    async def once(self, data: bytes) -> tuple[float, bytes]:
+        """Seconds to the whole answer, on a connection of its own that is open already; and its body."""
+        reader, writer = await self.connect()
         began = time.perf_counter()
-        writer.write(data)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-        if length:
-            await reader.readexactly(int(length))
-        else:
-            while int(await reader.readline(), 16):
-                await reader.readline()
+        body = await exchange(reader, writer, data)
         took_s = time.perf_counter() - began
         writer.transport.abort()
-        return took_s
+        return took_s, body
 
 
 async def _measure(home: Home) -> dict[str, Any]:
@@ -122,7 +125,7 @@ async def _measure(home: Home) -> dict[str, Any]:
     await _fill(target)
     figures[f"memory of the apiservers with {LISTED} ConfigMaps (PSS, MiB)"] = _memory(home)
     figures[f"list of {LISTED} (ms)"] = spread(
-        [await target.once(request("GET", COLLECTION)) * 1e3 for _ in range(LISTS)]
+        [(await target.once(request("GET", COLLECTION)))[0] * 1e3 for _ in range(LISTS)]
     )
     for clients in GET_CLIENTS:
         figures[f"get, {clients} clients"] = await target.run(get, clients)
@@ -137,14 +140,9 @@ async def _fill(target: Target) -> None:
     numbers = iter(range(LISTED))
 
     async def worker() -> None:
-        reader, writer = await asyncio.open_connection(
-            target.host, target.port, ssl=target.tls, server_hostname="127.0.0.1"
-        )
+        reader, writer = await target.connect()
         for number in numbers:
-            writer.write(create(number, "l"))
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 201"), head
-            await reader.readexactly(int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]))
+            await exchange(reader, writer, create(number, "l"))
         writer.transport.abort()
 
     await asyncio.gather(*(worker() for _ in range(16)))
@@ -153,7 +151,7 @@ async def _fill(target: Target) -> None:
 async def _watch(target: Target, writers: int) -> dict[str, Any]:
     path = f"{COLLECTION}?watch=true&resourceVersion={await _version(target)}"
     seen, watchers = await watch_load.start(target.host, target.port, target.tls, path, WATCHERS)
-    began, cpu_began = time.perf_counter(), cpu_s()
+    began, cpu_began = time.perf_counter(), time.process_time()
     written = await target.run(write, writers, WATCH_S)
     await watch_load.drained(seen)
     elapsed_s = seen.last_at - began
@@ -161,34 +159,23 @@ async def _watch(target: Target, writers: int) -> dict[str, Any]:
     return {
         "events/s": round(len(seen.delays_s) / elapsed_s),
         "delay (ms)": spread([delay_s * 1e3 for delay_s in seen.delays_s]),
-        "generator share": round((cpu_s() - cpu_began) / elapsed_s, 2),
+        "generator share": round((time.process_time() - cpu_began) / elapsed_s, 2),
         "writes": written,
     }
 
 
 async def _version(target: Target) -> str:
-    reader, writer = await asyncio.open_connection(
-        target.host, target.port, ssl=target.tls, server_hostname="127.0.0.1"
-    )
-    writer.write(request("GET", f"{COLLECTION}?limit=1"))
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-    version: str = orjson.loads(await reader.readexactly(length))["metadata"]["resourceVersion"]
-    writer.transport.abort()
+    _, body = await target.once(request("GET", f"{COLLECTION}?limit=1"))
+    version: str = orjson.loads(body)["metadata"]["resourceVersion"]
     return version
 
 
 async def _etcd() -> dict[str, Any]:
-    async with both(DISK) as clusters:
+    async with both(DISK, ("etcd",)) as clusters:
         etcd = clusters["etcd"]
-        result = await grpc_load.run(
-            etcd.urls,
-            etcd.client_context(),
-            "/etcdserverpb.KV/Put",
-            lambda number: grpc_load.put(b"/bench/%08d" % number, b"v" * 256),
-            64,
-            DURATION_S,
-        )
+        puts = Load(lambda number: grpc_load.put(b"/bench/%08d" % number, b"v" * 256))
+        door = grpc_load.door("/etcdserverpb.KV/Put")
+        result = await run_load(door, puts, etcd.urls, etcd.client_context(), 64, DURATION_S)
     return {
         "per second": round(result.per_s),
         "to what it did beside kube-apiserver": round(result.per_s / ETCD_PUTS_PER_S, 2),
@@ -201,7 +188,7 @@ def _shown(result: Result) -> dict[str, Any]:
         "p50 ms": round(result.p50_ms, 2),
         "p99 ms": round(result.p99_ms, 2),
         "failures": result.failures,
-        "generator share": round(result.generator_share, 2),
+        "generator share": round(result.generator_cores, 2),
     }
 
 
