@@ -64,5 +64,8 @@ class CustomKind(Protocol):
     def convert(self, objects: Sequence[Object]) -> Awaitable[list[Object]]:
         """The objects (of any version, the caller's own) in this version, in order. Raises StatusError."""
 
+    def version(self, api_version: str) -> CustomKind | None:
+        """Another version of the same definition, served or not; None if it has none of that name."""
+
     def store(self, obj: Object) -> Awaitable[Object]:
         """The object in the version it is stored in. Raises StatusError."""

@@ -3,7 +3,8 @@
 Built-ins are worked on in their storage version and converted (`to_version`, `to_storage`) where a client asked
 for another. Custom resources are worked on in the version of the request; they are converted at the border to
 the store, because that may take a call to a webhook: everything that comes out goes through `working`,
-`working_bytes` or `working_changes`, and everything that goes in through `storable`.
+`working_bytes` or `working_changes`, and everything that goes in through `storable`. `shows` is for those who
+look at one object in several versions.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from typing import Any
 
 import orjson
 
+from control_plane.api import schema
 from control_plane.api.conversion import convert
-from control_plane.api.registry import Resource
+from control_plane.api.copying import copied
+from control_plane.api.registry import Registry, Resource
+from control_plane.apiserver.patch.apply import Show, Shown
 from control_plane.apiserver.storage import codec
 from control_plane.apiserver.storage.objects import Stored
 from control_plane.apiserver.watch_cache.entry import Change, Entry
@@ -86,6 +90,26 @@ async def working_changes(resource: Resource, changes: Sequence[Change]) -> Sequ
         )
         for change in changes
     ]
+
+
+def shows(registry: Registry, resource: Resource) -> Show:
+    """Objects of the version of `resource` in the others that its kind has: for the bookkeeping of managers."""
+
+    async def show(objects: Sequence[Object], api_version: str) -> Shown | None:
+        own = resource.custom_kind
+        if own is not None:
+            custom = own.version(api_version)
+            return (await custom.convert(copied(objects)), custom.node) if custom is not None else None
+        other = registry.by_api_version(api_version, resource.kind)
+        if other is None or other.custom or other.storage_api_version != resource.storage_api_version:
+            return None
+        return [_between(each, other) for each in objects], schema.lookup(*other.gvk)
+
+    return show
+
+
+def _between(obj: Object, other: Resource) -> Object:
+    return convert(convert(obj, other.storage_api_version), other.api_version)
 
 
 def _foreign(resource: Resource, raws: Sequence[bytes]) -> list[int]:

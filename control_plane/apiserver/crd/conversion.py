@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from control_plane.api import errors
+from control_plane.api.custom import CustomKind
 from control_plane.api.meta import group_version
 
 Object = dict[str, Any]
@@ -21,10 +22,6 @@ class Webhook(Protocol):
         """Raises StatusError."""
 
 
-class Normalizes(Protocol):
-    def normalize(self, obj: Object) -> None: ...
-
-
 class Converter:
     """Of one definition. `versions` is filled by its owner before anything is converted."""
 
@@ -32,7 +29,7 @@ class Converter:
         self._group = group
         self._storage_version = storage_version
         self._webhook = webhook
-        self.versions: dict[str, Normalizes] = {}
+        self.versions: dict[str, CustomKind] = {}
 
     @property
     def storage_api_version(self) -> str:
@@ -54,6 +51,10 @@ class Converter:
             self.versions[version].normalize(each)
         by_id = {id(old): new for old, new in zip(foreign, converted, strict=True)}
         return [by_id.get(id(each), each) for each in objects]
+
+    def version(self, api_version: str) -> CustomKind | None:
+        group, version = group_version(api_version)
+        return self.versions.get(version) if group == self._group else None
 
     async def to_storage(self, obj: Object) -> Object:
         if obj["apiVersion"] == self.storage_api_version:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from control_plane.api import errors
+from control_plane.api.custom import CustomKind
 from control_plane.api.decode import Decoded
 from control_plane.api.errors import FieldError, FieldErrorType
 from control_plane.api.schema import Node, from_openapi
@@ -125,6 +126,9 @@ class CustomVersion:
 
     def convert(self, objects: Sequence[Object]) -> Awaitable[list[Object]]:
         return self._converter.convert(objects, self.name)
+
+    def version(self, api_version: str) -> CustomKind | None:
+        return self._converter.version(api_version)
 
     def store(self, obj: Object) -> Awaitable[Object]:
         return self._converter.to_storage(obj)

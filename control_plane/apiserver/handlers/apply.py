@@ -13,7 +13,7 @@ from control_plane.api.body import BodyError, parse_json, parse_yaml
 from control_plane.api.decode import DecodeError, decode_error
 from control_plane.api.errors import StatusError
 from control_plane.api.schema import Node
-from control_plane.apiserver import patch_schema
+from control_plane.apiserver import conversion, patch_schema
 from control_plane.apiserver.authz.forbidden import forbidden_error
 from control_plane.apiserver.authz.interface import Attributes, Decision
 from control_plane.apiserver.core import Context
@@ -28,14 +28,14 @@ from control_plane.apiserver.patch.apply.fields import NOTHING, Paths
 Object = dict[str, Any]
 
 
-def applied(ctx: Context, patch_body: bytes, live: Object | None, options: WriteOptions) -> Object:
+async def applied(ctx: Context, patch_body: bytes, live: Object | None, options: WriteOptions) -> Object:
     """The object (of the request's version) with the configuration of the body applied. Raises
     StatusError."""
     config = read(patch_body, ctx.resource.gvk)
     check_manager(options)
     node = patch_schema.node_of(ctx.resource)
     _check_declared(ctx, config, node)
-    result = server_side.apply(
+    result = await server_side.apply(
         live,
         config,
         node,
@@ -44,6 +44,7 @@ def applied(ctx: Context, patch_body: bytes, live: Object | None, options: Write
         meta.rfc3339(ctx.core.clock()),
         ctx.info.subresource,
         _reset(ctx),
+        conversion.shows(ctx.core.registry, ctx.resource),
     )
     _check_duplicates(ctx, patch_body, options)
     return result
@@ -52,7 +53,7 @@ def applied(ctx: Context, patch_body: bytes, live: Object | None, options: Write
 async def create(ctx: Context, patch_body: bytes, options: WriteOptions) -> Object:
     """The object that the configuration describes, as it is stored. Raises StatusError."""
     await _check_may_create(ctx)
-    made = applied(ctx, patch_body, None, options)
+    made = await applied(ctx, patch_body, None, options)
     uid = meta.uid_of(made)
     if uid:
         why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"

@@ -34,9 +34,9 @@ async def create(ctx: Context) -> Response:
 async def create_object(ctx: Context, obj: Object, options: WriteOptions) -> Object:
     """Carry a decoded object of the request's version to the store; the object as it is stored."""
     rules.default(ctx.resource, obj)
+    managers.record_create(ctx, obj, options)
     obj = write.to_storage_version(ctx, obj)
     metadata = obj["metadata"]
-    managers.record_create(ctx, obj, options)
     request = write.admission_request(
         ctx, Operation.CREATE, obj, None, options.dry_run, _options_object(options), metadata.get("name", "")
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from control_plane.api import meta
-from control_plane.apiserver import patch_schema
+from control_plane.api.errors import StatusError
+from control_plane.apiserver import conversion, patch_schema
 from control_plane.apiserver.core import Context
 from control_plane.apiserver.handlers.options import WriteOptions
 from control_plane.apiserver.patch import apply as server_side
@@ -21,21 +22,43 @@ def is_apply(ctx: Context) -> bool:
 
 
 def record_create(ctx: Context, new: Object, options: WriteOptions) -> None:
-    """Give a new object, as it will be stored, its managedFields, unless it is applied."""
+    """Give a new object, of the version of the request, its managedFields, unless it is applied."""
     if is_apply(ctx):
         return
     reset = "status" if "status" in ctx.resource.subresources else ""
-    node = patch_schema.node_of(ctx.stored_resource)
+    node = patch_schema.node_of(ctx.resource)
     server_side.track_create(new, node, _manager(ctx, options), _now(ctx), reset)
 
 
-def record(ctx: Context, new: Object, old: Object, options: WriteOptions) -> None:
+async def record(ctx: Context, new: Object, old: Object, options: WriteOptions) -> None:
     """Bring the managedFields of `new` up to date after a write that was no apply. Both are as they are
-    stored."""
+    stored; what the client changed is said in the words of its version."""
     if is_apply(ctx):
         return
-    node = patch_schema.node_of(ctx.stored_resource)
-    server_side.track(old, new, node, _manager(ctx, options), _now(ctx), ctx.info.subresource)
+    resource = ctx.resource
+    before, after = (conversion.to_version(each, resource) for each in (old, new))
+    show = conversion.shows(ctx.core.registry, resource)
+    try:
+        await server_side.track(
+            before,
+            after,
+            patch_schema.node_of(resource),
+            _manager(ctx, options),
+            _now(ctx),
+            ctx.info.subresource,
+            show,
+        )
+    except StatusError:  # no answer, or none of use, from a conversion webhook
+        after["metadata"].pop("managedFields", None)
+    _carry_over(after["metadata"], new["metadata"])
+
+
+def _carry_over(metadata: Object, to: Object) -> None:
+    managed = metadata.get("managedFields")
+    if managed is not None:
+        to["managedFields"] = managed
+    else:
+        to.pop("managedFields", None)
 
 
 def _manager(ctx: Context, options: WriteOptions) -> str:

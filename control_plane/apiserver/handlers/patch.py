@@ -44,18 +44,18 @@ async def apply(
     ctx: Context, patch_body: bytes, options: WriteOptions, prepare: Prepare | None = None
 ) -> write.Outcome:
     async def change(current: Stored) -> write.Plan:
-        new = patched(ctx, patch_body, current.object, options)
+        new = await patched(ctx, patch_body, current.object, options)
         return await update.plan(ctx, new, current, options, prepare)
 
     return await write.guaranteed_update(ctx, change, options.dry_run)
 
 
-def patched(ctx: Context, patch_body: bytes, stored: Object, options: WriteOptions) -> Object:
+async def patched(ctx: Context, patch_body: bytes, stored: Object, options: WriteOptions) -> Object:
     """The patched object, in the storage version. Raises StatusError."""
     resource = ctx.resource
     served = conversion.to_version(stored, resource)
     if is_apply(ctx):
-        result = server_side.applied(ctx, patch_body, served, options)
+        result = await server_side.applied(ctx, patch_body, served, options)
         body.fill_kind(result, resource.gvk)
         result = body.checked(ctx, result, resource.gvk, options.field_validation, [])
     else:

@@ -77,7 +77,7 @@ async def plan(
     await ctx.core.admission.mutate(request)
     lifecycle.carry_over(new, old)
     rules.prepare_for_update(ctx, new, old)
-    managers.record(ctx, new, old, options)
+    await managers.record(ctx, new, old, options)
     rules.check(ctx, rules.validate_update(ctx, new, old), ctx.info.name)
     for warning in rules.warnings(ctx, new, old):
         ctx.warn(warning)

@@ -84,7 +84,7 @@ async def _apply(ctx: Context, patch_body: bytes, options: WriteOptions) -> Resp
         replicas, entries = _replicas_of(ctx.resource, obj), obj["metadata"].get("managedFields") or []
         live = to_scale(ctx.resource, obj)
         live["metadata"]["managedFields"] = scaling.shown(entries, replicas)
-        applied = apply_configuration(
+        applied = await apply_configuration(
             live,
             config,
             schema.lookup(*SCALE_GVK),

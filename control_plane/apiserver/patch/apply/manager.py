@@ -8,15 +8,18 @@ without bookkeeping holds belongs, at its first apply, to `before-first-apply`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from control_plane.api import errors, meta
 from control_plane.api.schema import Node
 from control_plane.apiserver.patch.apply import fields, last_applied
-from control_plane.apiserver.patch.apply.fields import NOTHING, Path, Paths
+from control_plane.apiserver.patch.apply.fields import NOTHING, Paths
 from control_plane.apiserver.patch.apply.merge import merge, remove
+from control_plane.apiserver.patch.apply.owners import Manager, Managers, Owned
+from control_plane.apiserver.patch.apply.prune import prune
 from control_plane.apiserver.patch.apply.tracking import APPLY, UNMANAGED_METADATA, UPDATE
+from control_plane.apiserver.patch.apply.versions import Pair, Show, Versions, unmanaged
 from control_plane.apiserver.patch.errors import MalformedPatch
 from control_plane.apiserver.patch.values import same
 
@@ -33,58 +36,7 @@ UNMANAGED: Paths = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
-    name: str
-    operation: str
-    api_version: str
-    subresource: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    paths: Paths
-    time: str = ""
-
-
-@dataclass(slots=True)
-class Managers:
-    """The managers of one object, in the order of its managedFields."""
-
-    owned: dict[Manager, Owned] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, obj: Object) -> Managers:
-        found = cls()
-        for entry in meta.metadata(obj).get("managedFields") or ():
-            manager = Manager(
-                entry.get("manager", ""),
-                entry.get("operation", UPDATE),
-                entry.get("apiVersion", ""),
-                entry.get("subresource", ""),
-            )
-            found.owned[manager] = Owned(fields.from_fields_v1(entry.get("fieldsV1")), entry.get("time", ""))
-        return found
-
-    def entries(self) -> list[Object]:
-        return [_entry(manager, owned) for manager, owned in self.owned.items() if owned.paths]
-
-    def others(self, manager: Manager) -> dict[Manager, Owned]:
-        return {each: owned for each, owned in self.owned.items() if each != manager}
-
-    def take(self, manager: Manager, paths: Paths, now: str) -> None:
-        """The manager's paths are these from now on; the time moves only if they changed."""
-        before = self.owned.get(manager)
-        if before is None or before.paths != paths:
-            self.owned[manager] = Owned(paths, now)
-
-    def give_up(self, manager: Manager, paths: Paths) -> None:
-        owned = self.owned[manager]
-        if owned.paths & paths:
-            self.owned[manager] = replace(owned, paths=owned.paths - paths)
-
-
-def apply(
+async def apply(
     live: Object | None,
     config: Object,
     node: Node | None,
@@ -93,62 +45,69 @@ def apply(
     now: str,
     subresource: str = "",
     reset: Paths = NOTHING,
+    show: Show | None = None,
 ) -> Object:
     """The object after the configuration is applied, with its managedFields.
 
-    `live` is None for an object that is not there yet. Both are of the version of the request. `reset` are
-    the fields that this endpoint does not write (`("f:status",)`, or `("f:spec",)` for the status): they are
-    ignored. Raises StatusError: 400 for a bad configuration, 409 for conflicts.
+    `live` is None for an object that is not there yet. Both are of the version of the request; without `show`
+    all versions look the same. `reset` are the fields that this endpoint does not write (`("f:status",)`, or
+    `("f:spec",)` for the status): they are ignored. Raises StatusError: 400 for a bad configuration, 409 for
+    conflicts, and what a conversion raises.
     """
     if meta.metadata(config).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
-    manager = Manager(manager_name, APPLY, config.get("apiVersion", ""), subresource)
+    api_version = config.get("apiVersion", "")
+    manager = Manager(manager_name, APPLY, "", subresource)
+    versions = Versions(api_version, node, show)
     try:
-        return _apply(live, remove(config, set(reset), node), node, manager, force, now)
+        return await _apply(live, remove(config, set(reset), node), node, manager, force, now, versions)
     except MalformedPatch as error:
         raise errors.bad_request(f"error decoding patch: {error}") from error
     except RecursionError as error:
         raise errors.bad_request("error decoding patch: exceeded max depth") from error
 
 
-def _apply(
-    live: Object | None, config: Object, node: Node | None, manager: Manager, force: bool, now: str
+async def _apply(
+    live: Object | None,
+    config: Object,
+    node: Node | None,
+    manager: Manager,
+    force: bool,
+    now: str,
+    versions: Versions,
 ) -> Object:
     present = live or {}
     managers = Managers.of(present)
     if live is not None and not managers.owned:
         _remember_before(managers, live, node, now)
-    last = managers.owned.get(manager, Owned(NOTHING)).paths
+    last = managers.owned.get(manager, Owned(NOTHING))
     wanted = frozenset(fields.flatten(config, node)) - UNMANAGED
-    merged = merge(_unmanaged(present), config, node)
-    managers.take(manager, wanted, now)
-    pruned = remove(merged, _abandoned(last, managers), node)
-    conflicts = _conflicts(present, pruned, node, managers, manager)
+    merged = merge(unmanaged(present), config, node)
+    managers.take(manager, wanted, config.get("apiVersion", ""), now)
+    pruned = await prune(merged, last, managers, versions)
+    pairs = await versions.pairs(unmanaged(present), pruned, managers.by_version())
+    conflicts = _conflicts(pairs, managers, manager)
     refused = {} if force else _without(conflicts, last_applied.applied_before(present, manager.name, node))
     if refused:
         raise _conflict_error(refused)
     for other, paths in conflicts.items():
         managers.give_up(other, paths)
-    _forget_missing(managers, pruned, node)
+    _forget_missing(managers, pairs)
     return _with_managers(last_applied.keep(pruned, config, manager.name), managers)
 
 
 def _remember_before(managers: Managers, live: Object, node: Node | None, now: str) -> None:
-    paths = frozenset(fields.flatten(_unmanaged(live), node)) - UNMANAGED
-    managers.owned[Manager(BEFORE_FIRST_APPLY, UPDATE, live.get("apiVersion", ""))] = Owned(paths, now)
+    paths = frozenset(fields.flatten(unmanaged(live), node)) - UNMANAGED
+    api_version = live.get("apiVersion", "")
+    managers.owned[Manager(BEFORE_FIRST_APPLY, UPDATE, api_version)] = Owned(paths, api_version, now)
 
 
-def _abandoned(last: Paths, managers: Managers) -> set[Path]:
-    """What was applied and is not any more, if nobody owns it or anything in it."""
-    owned = fields.with_containers(path for each in managers.owned.values() for path in each.paths)
-    return {path for path in fields.with_containers(last) if path not in owned}
-
-
-def _conflicts(
-    live: Object, new: Object, node: Node | None, managers: Managers, manager: Manager
-) -> dict[Manager, Paths]:
-    changed = _changed(live, new, node)
-    found = {other: owned.paths & changed for other, owned in managers.others(manager).items()}
+def _conflicts(pairs: Mapping[str, Pair], managers: Managers, manager: Manager) -> dict[Manager, Paths]:
+    changed = {version: _changed(*pair) for version, pair in pairs.items()}
+    found = {
+        other: owned.paths & changed.get(owned.api_version, NOTHING)
+        for other, owned in managers.others(manager).items()
+    }
     return {other: paths for other, paths in found.items() if paths}
 
 
@@ -158,7 +117,7 @@ def _without(conflicts: Mapping[Manager, Paths], allowed: Paths) -> dict[Manager
 
 def _changed(live: Object, new: Object, node: Node | None) -> Paths:
     """The paths that the write adds or gives another value."""
-    before, after = (fields.flatten(_unmanaged(each), node) for each in (live, new))
+    before, after = (fields.flatten(each, node) for each in (live, new))
     changed = (p for p, value in after.items() if p not in before or not _equal(before[p], value))
     return frozenset(changed) - UNMANAGED
 
@@ -167,11 +126,15 @@ def _equal(one: Any, other: Any) -> bool:
     return one is other or same(one, other)
 
 
-def _forget_missing(managers: Managers, obj: Object, node: Node | None) -> None:
-    """Nobody owns what is not there."""
-    there = fields.with_containers(fields.flatten(_unmanaged(obj), node))
+def _forget_missing(managers: Managers, pairs: Mapping[str, Pair]) -> None:
+    """Nobody owns what is not there, or anything of a version that is gone."""
+    there = {
+        version: fields.with_containers(fields.flatten(new, node))
+        for version, (_, new, node) in pairs.items()
+    }
     for manager, owned in managers.owned.items():
-        managers.owned[manager] = replace(owned, paths=owned.paths & there)
+        left = owned.paths & there.get(owned.api_version, NOTHING)
+        managers.owned[manager] = replace(owned, paths=left)
 
 
 def _conflict_error(conflicts: Mapping[Manager, Paths]) -> errors.StatusError:
@@ -199,30 +162,8 @@ def _describe(manager: Manager) -> str:
     return f"{text} using {manager.api_version}" if manager.operation == UPDATE else text
 
 
-def _entry(manager: Manager, owned: Owned) -> Object:
-    entry: Object = {
-        "manager": manager.name,
-        "operation": manager.operation,
-        "apiVersion": manager.api_version,
-        "time": owned.time,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": fields.to_fields_v1(owned.paths),
-    }
-    if manager.subresource:
-        entry["subresource"] = manager.subresource
-    return entry
-
-
 def _with_managers(obj: Object, managers: Managers) -> Object:
     entries = managers.entries()
     return (
-        {**obj, "metadata": {**meta.metadata(obj), "managedFields": entries}} if entries else _unmanaged(obj)
+        {**obj, "metadata": {**meta.metadata(obj), "managedFields": entries}} if entries else unmanaged(obj)
     )
-
-
-def _unmanaged(obj: Object) -> Object:
-    """The object without its bookkeeping."""
-    if "metadata" not in obj:
-        return obj
-    metadata = {key: value for key, value in meta.metadata(obj).items() if key != "managedFields"}
-    return {**obj, "metadata": metadata}

@@ -8,16 +8,20 @@ subresource is ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from control_plane.api import meta
 from control_plane.api.schema import Node
 from control_plane.apiserver.patch.apply import trees
 from control_plane.apiserver.patch.apply.trees import Tree
+from control_plane.apiserver.patch.apply.versions import Show, Versions
 from control_plane.apiserver.patch.errors import MalformedPatch
 
 Object = dict[str, Any]
 Identity = tuple[str, str, str, str]
+Change = tuple[Tree, Tree]  # changed, removed
+Changes = Mapping[str, Change]  # by version
 
 APPLY, UPDATE = "Apply", "Update"
 MAX_UPDATE_MANAGERS = 10  # kube-apiserver's limit; the oldest are merged, those of each version into one
@@ -56,10 +60,20 @@ def track_create(new: Object, node: Node | None, manager: str, now: str, reset: 
         metadata["managedFields"] = sorted(entries, key=_place)
 
 
-def track(
-    live: Object, new: Object, node: Node | None, manager: str, now: str, subresource: str = ""
+async def track(
+    live: Object,
+    new: Object,
+    node: Node | None,
+    manager: str,
+    now: str,
+    subresource: str = "",
+    show: Show | None = None,
 ) -> None:
-    """Bring the managedFields of `new`, which takes the place of `live`, up to date."""
+    """Bring the managedFields of `new`, which takes the place of `live`, up to date.
+
+    Both are of the version of the request; without `show` all versions look the same. Raises StatusError: what a
+    conversion raises.
+    """
     metadata = new["metadata"]
     sent = metadata.pop("managedFields", None)
     entries = meta.metadata(live).get("managedFields") or []
@@ -68,19 +82,40 @@ def track(
     if not entries:
         return
     try:
-        changed, removed = trees.difference(_managed(live), _managed(new), node)
+        change = trees.difference(_managed(live), _managed(new), node)
+        if any(change):
+            identity = (manager, UPDATE, new["apiVersion"], subresource)
+            changes = await _changes(live, new, node, change, entries, show)
+            entries = _tracked(entries, identity, changes, now)
     except (MalformedPatch, RecursionError):
-        changed, removed = {}, {}
-    if changed or removed:
-        identity = (manager, UPDATE, new["apiVersion"], subresource)
-        entries = _tracked(entries, identity, changed, removed, now)
+        pass
     if entries:
         metadata["managedFields"] = entries
 
 
-def _tracked(entries: list[Object], writer: Identity, changed: Tree, removed: Tree, now: str) -> list[Object]:
+async def _changes(
+    live: Object, new: Object, node: Node | None, change: Change, entries: list[Object], show: Show | None
+) -> Changes:
+    """The change as each version sees it that an entry is of."""
+    own = new["apiVersion"]
+    foreign = {entry.get("apiVersion", "") for entry in entries} - {own}
+    if not foreign:
+        return {own: change}
+    pairs = await Versions(own, node, show).pairs(live, new, foreign)
+    return {
+        version: change if version == own else trees.difference(_managed(before), _managed(after), schema)
+        for version, (before, after, schema) in pairs.items()
+    }
+
+
+def _tracked(entries: list[Object], writer: Identity, changes: Changes, now: str) -> list[Object]:
     own = next((entry for entry in entries if _identity(entry) == writer), None)
-    found = _disowned([entry for entry in entries if entry is not own], changed, removed)
+    changed, removed = changes[writer[2]]
+    found = []
+    for entry in entries:
+        change = changes.get(entry.get("apiVersion", ""))
+        if entry is not own and change is not None:
+            found += _disowned([entry], *change)
     before: Tree = (own or {}).get("fieldsV1") or {}
     after = trees.united(before, changed) if before and changed else (before or changed)
     left = trees.cut(after, removed) if removed else after

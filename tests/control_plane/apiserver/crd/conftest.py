@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.control_plane.apiserver.crd.converter import HOST_AND_PORT, HOST_PORT, Converter, plain
+from tests.control_plane.apiserver.crd.samples import definition
 from tests.control_plane.apiserver.harness import Harness
 
 TIMEOUT_S = 10.0
@@ -58,3 +61,22 @@ def custom(api: Harness) -> Iterator[Custom]:
     made = Custom(api)
     yield made
     made.clean()
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> Iterator[Converter]:
+    made = Converter(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def converted(custom: Custom, hook: Converter) -> Object:
+    webhook = {
+        "clientConfig": {"url": hook.url, "caBundle": hook.ca_bundle.decode()},
+        "conversionReviewVersions": ["v1"],
+    }
+    versions = (plain("v1", True, HOST_PORT), plain("v2", False, HOST_AND_PORT))
+    crd = definition(*versions, conversion={"strategy": "Webhook", "webhook": webhook})
+    custom.establish(crd)
+    return crd

@@ -14,6 +14,7 @@ from control_plane.api.errors import StatusError
 from control_plane.api.schema import Node, lookup
 from control_plane.apiserver.patch.apply import apply
 from control_plane.apiserver.patch.apply.fields import flatten, from_fields_v1, show, to_fields_v1
+from tests.control_plane.apiserver.patch.drive import drive
 
 Object = dict[str, Any]
 T1, T2, T3 = "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "2024-01-03T00:00:00Z"
@@ -62,7 +63,7 @@ def ssa(
     live: Object | None, config: Object, schema: Node, manager: str = "ann", force: bool = False
 ) -> Object:
     before = copy.deepcopy((live, config))
-    result = apply(live, config, schema, manager, force, T1)
+    result = drive(apply(live, config, schema, manager, force, T1))
     assert (live, config) == before, "inputs were changed"
     return result
 
@@ -117,7 +118,7 @@ class TestOwnership:
 
     def test_applying_the_same_again_changes_nothing(self) -> None:
         made = ssa(None, config_map({"a": "1"}), CONFIG_MAP)
-        assert apply(made, config_map({"a": "1"}), CONFIG_MAP, "ann", False, T3) == made
+        assert drive(apply(made, config_map({"a": "1"}), CONFIG_MAP, "ann", False, T3)) == made
 
     def test_identity_is_owned_by_nobody(self) -> None:
         config = config_map({"a": "1"}, uid="u", resourceVersion="5", creationTimestamp=None, generation=1)
@@ -240,7 +241,7 @@ def test_nested_without_end() -> None:
     for _ in range(5000):
         value = {"a": value}
     with pytest.raises(StatusError, match="exceeded max depth"):
-        apply(None, {"apiVersion": "x/v1", "kind": "X", "spec": value}, None, "ann", False, T1)
+        drive(apply(None, {"apiVersion": "x/v1", "kind": "X", "spec": value}, None, "ann", False, T1))
 
 
 def test_managed_fields_are_not_applied() -> None:
@@ -250,16 +251,16 @@ def test_managed_fields_are_not_applied() -> None:
 
 def test_fields_that_the_endpoint_does_not_write_are_ignored() -> None:
     config = {**deployment({"name": "c"}), "status": {"replicas": 5}}
-    made = apply(None, config, DEPLOYMENT, "ann", False, T1, reset=frozenset({("f:status",)}))
+    made = drive(apply(None, config, DEPLOYMENT, "ann", False, T1, reset=frozenset({("f:status",)})))
     assert "status" not in made
     assert not any(path.startswith(".status") for path in owners(made)["ann"])
 
 
 def test_custom_resources_without_a_schema() -> None:
-    live = apply(
-        None, {"apiVersion": "x/v1", "kind": "X", "spec": {"a": 1, "l": [1]}}, None, "ann", False, T1
+    live = drive(
+        apply(None, {"apiVersion": "x/v1", "kind": "X", "spec": {"a": 1, "l": [1]}}, None, "ann", False, T1)
     )
-    made = apply(live, {"apiVersion": "x/v1", "kind": "X", "spec": {"b": 2}}, None, "bob", False, T2)
+    made = drive(apply(live, {"apiVersion": "x/v1", "kind": "X", "spec": {"b": 2}}, None, "bob", False, T2))
     assert made["spec"] == {"a": 1, "l": [1], "b": 2}
     assert owners(made) == {"ann": {".spec.a", ".spec.l"}, "bob": {".spec.b"}}
 

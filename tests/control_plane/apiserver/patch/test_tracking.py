@@ -14,6 +14,7 @@ from control_plane.api.schema import Node, from_openapi, lookup
 from control_plane.apiserver.patch.apply import apply, declared, track, track_create, trees
 from control_plane.apiserver.patch.apply.fields import flatten, from_fields_v1, show
 from control_plane.apiserver.patch.apply.tracking import MAX_UPDATE_MANAGERS
+from tests.control_plane.apiserver.patch.drive import drive
 
 Object = dict[str, Any]
 T1, T2 = "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"
@@ -40,11 +41,11 @@ def created(obj: Object, schema: Node | None, reset: str = "status") -> Any:
     return entry["fieldsV1"]
 
 
-def write(live: Object, new: Object, manager: str = "bob", now: str = T2, **more: str) -> Object:
+def write(live: Object, new: Object, manager: str = "bob", now: str = T2, subresource: str = "") -> Object:
     made = copy.deepcopy(new)
     made["metadata"].setdefault("managedFields", copy.deepcopy(live["metadata"].get("managedFields", [{}])))
     before = copy.deepcopy(live)
-    track(live, made, CONFIG_MAP, manager, now, **more)
+    drive(track(live, made, CONFIG_MAP, manager, now, subresource))
     assert live == before, "the old object was changed"
     return made
 
@@ -149,10 +150,10 @@ class TestTrack:
     def test_a_conflict_names_the_version_of_a_writer(self) -> None:
         made = write(tracked(a="1", b="2"), config_map(a="1", b="3"))
         with pytest.raises(StatusError, match=r'conflict with "bob" using v1: \.data\.b'):
-            apply(made, config_map(b="2"), CONFIG_MAP, "carl", False, T2)
+            drive(apply(made, config_map(b="2"), CONFIG_MAP, "carl", False, T2))
 
     def test_an_apply_keeps_the_containers_of_others(self) -> None:
-        made = apply(tracked(a="1"), config_map(b="2"), CONFIG_MAP, "carl", False, T2)
+        made = drive(apply(tracked(a="1"), config_map(b="2"), CONFIG_MAP, "carl", False, T2))
         assert {e["manager"]: e["fieldsV1"] for e in made["metadata"]["managedFields"]} == {
             "ann": {"f:data": {".": {}, "f:a": {}}},
             "carl": {"f:data": {"f:b": {}}},
@@ -197,7 +198,7 @@ class TestTrack:
         live: Object = {"apiVersion": "v1", "metadata": {}, "spec": {"containers": [{"name": "c"}]}}
         track_create(live, POD, "ann", T1)
         new = {**copy.deepcopy(live), "spec": {"containers": [{"image": "x"}]}}
-        track(live, new, POD, "bob", T2)
+        drive(track(live, new, POD, "bob", T2))
         assert new["metadata"] == live["metadata"]
 
     def test_the_subresource_is_a_manager_of_its_own(self) -> None:
@@ -246,7 +247,7 @@ def test_the_last_writers_together_own_every_field(first: Object, second: Object
     live: Object = {"apiVersion": "v1", "metadata": {}, "root": first}
     track_create(live, None, "ann", T1)
     new: Object = {"apiVersion": "v1", "metadata": {}, "root": second}
-    track(live, new, None, "bob", T2)
+    drive(track(live, new, None, "bob", T2))
     owned = set().union(
         *(from_fields_v1(entry["fieldsV1"]) for entry in new["metadata"].get("managedFields", ()))
     )
