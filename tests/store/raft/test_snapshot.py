@@ -39,6 +39,22 @@ def test_a_snapshot_comes_out_as_it_went_in() -> None:
     assert list(store.chunks(path)) == [bytes([number]) * 1000 for number in range(5)]
 
 
+def test_a_name_that_a_killed_process_gave_is_durable_before_it_is_relied_on() -> None:
+    disk = MemoryDisk()
+
+    def killed(number: int, name: str) -> None:
+        if name == "sync_dir":
+            raise PowerLoss  # here a kill: the kernel keeps what was renamed
+
+    disk.before = killed
+    with pytest.raises(PowerLoss):
+        write(disk)
+    disk.before = lambda number, name: None
+    assert SnapshotStore(disk, DIRECTORY).latest() is not None
+    disk.crash()
+    assert SnapshotStore(disk, DIRECTORY).latest() is not None
+
+
 def test_a_crash_at_any_step_leaves_the_old_snapshot_or_the_new_one_whole() -> None:
     newer = SnapshotMeta(50, 3, META.membership)
     counter = MemoryDisk()

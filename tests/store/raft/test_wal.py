@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,38 @@ def test_what_was_synced_is_there_after_a_crash_and_what_was_not_is_gone() -> No
     state = reopen(disk)
     assert (state.metadata, state.term, state.vote, state.commit) == (b"whose", 3, 77, 2)
     assert state.entries == [FIRST, entry(2), entry(3, term=3)]
+
+
+@pytest.mark.parametrize("segment_bytes", [1 << 20, 150], ids=["same segment", "a new segment"])
+def test_what_a_killed_process_had_written_is_durable_before_it_is_relied_on(segment_bytes: int) -> None:
+    counter = MemoryDisk()
+    _append_two(counter, segment_bytes)
+    for step in range(counter.operations + 1):
+        disk = MemoryDisk()
+        disk.before = _stop_at(step)
+        with contextlib.suppress(PowerLoss):  # here a kill: the kernel keeps what was written
+            _append_two(disk, segment_bytes)
+        disk.before = _stop_at(0)
+        if not Wal.exists(disk, DIRECTORY):
+            continue
+        seen = reopen(disk, segment_bytes)
+        disk.crash()
+        assert reopen(disk, segment_bytes) == seen, f"killed at operation {step}"
+
+
+def _append_two(disk: MemoryDisk, segment_bytes: int) -> None:
+    wal = create(disk, segment_bytes)
+    for index in (2, 3):
+        wal.append(entry(index))
+        wal.sync()
+
+
+def _stop_at(step: int) -> Callable[[int, str], None]:
+    def before(number: int, name: str) -> None:
+        if number == step:
+            raise PowerLoss
+
+    return before
 
 
 def test_one_sync_for_everything_of_a_turn() -> None:
