@@ -65,7 +65,7 @@ class SnapshotStore:
         self._size_bytes = 0
         newest = self.latest()
         if newest is not None:
-            disk.sync_dir(directory)  # whoever gave it its name may have been killed before the name was durable
+            disk.sync_dir(directory)  # whoever renamed it may have been killed before the name was durable
             self._size_bytes = disk.size(newest)
 
     def latest(self) -> Path | None:

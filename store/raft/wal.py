@@ -92,8 +92,8 @@ class Wal:
     def open(cls, disk: Disk, directory: Path, segment_bytes: int) -> tuple[Wal, WalState]:
         """Read the log, cut a torn tail, and go on appending. Raises Corrupted.
 
-        What a killed process had written may be in the kernel's pages only. It is made durable before anything relies
-        on it: a member must not acknowledge it, and no later batch may reach the disk without it.
+        What a killed process had written may be in the kernel's pages only. It is made durable before anything
+        relies on it: a member must not acknowledge it, and no later batch may reach the disk without it.
         """
         loaded = _load(disk, directory)
         wal = cls(disk, directory, loaded.state, segment_bytes)
