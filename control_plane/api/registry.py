@@ -108,6 +108,11 @@ class Registry:
         """`also`: groups and versions that are off by default."""
         return cls([*_builtin(), *_optional(also)])
 
+    @classmethod
+    def optional(cls, wanted: Iterable[tuple[str, str]]) -> Registry:
+        """What is off by default, alone."""
+        return cls(_optional(wanted))
+
     def add(self, *served: Resource) -> None:
         """Serve more resources, or newer descriptions of the same."""
         for resource in served:

@@ -151,7 +151,7 @@ def build(config: Config) -> Server:
     if encryption is not None:
         ready["encryption-provider-config"] = encryption.values.check
         ready["kms-providers"] = encryption.healthy
-    openapi = lru_cache(maxsize=1)(lambda: OpenAPI(aggregation.openapi))
+    openapi = lru_cache(maxsize=1)(lambda: OpenAPI(aggregation.openapi, config.runtime_config))
     debug = _debug(config, flow)
     metrics.StorageCollector(feed.sizes)
     documents = Documents(discovery, openapi, Health(live, ready), _issuer(authentication), debug)

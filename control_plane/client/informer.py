@@ -11,6 +11,8 @@ Contract:
 - An update is told once per new resourceVersion; a resync (optional) tells each object again as an update
   of itself.
 - One watch per kind and selection in a process: informers are shared through their factory.
+- A kind that need not be served (`optional`) has no objects as long as it is not; one looks for it again every
+  LOOK_FOR_API_S.
 - Objects are shared, so nobody changes them. `managedFields` are dropped: they are a third of an object and
   no loop reads them.
 
@@ -26,7 +28,7 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from control_plane.api.errors import StatusError, is_gone
+from control_plane.api.errors import StatusError, is_gone, is_not_found
 from control_plane.client import watch as watching
 from control_plane.client.backoff import Backoff
 from control_plane.client.client import Client
@@ -39,6 +41,7 @@ from store.component import logs
 LIST_PAGE = 500
 RELIST_FIRST_DELAY_S = 0.05
 RELIST_MAX_DELAY_S = 10.0
+LOOK_FOR_API_S = 60.0
 EVENTS_PER_TURN = 512  # then other tasks get the loop
 
 Transform = Callable[[Obj], Obj]
@@ -90,8 +93,10 @@ class Informer:
         label_selector: str = "",
         transform: Transform = drop_managed_fields,
         resync_period_s: float = 0.0,
+        optional: bool = False,
     ) -> None:
         self.gvr = gvr
+        self._optional = optional
         self._client = client
         self._query = watching.Query(gvr, namespace, label_selector, field_selector)
         self._transform = transform
@@ -169,6 +174,9 @@ class Informer:
                 backoff.reset()
                 await self._watch()
             except StatusError as error:
+                if self._optional and is_not_found(error):
+                    await self._not_served()
+                    continue
                 self._refused(error)
             except ConnectionFailed as error:
                 self._complain("list failed", str(error))
@@ -181,6 +189,11 @@ class Informer:
             log.info("listing again", resource=str(self.gvr), why=error.message)
         else:
             self._complain("list or watch refused", error.message)
+
+    async def _not_served(self) -> None:
+        await self._replace(())
+        self._synced.set()
+        await self._client.clock.sleep(LOOK_FOR_API_S)
 
     def _complain(self, what: str, why: str) -> None:
         """Once for each reason: while a server starts, everybody is refused for a moment."""
@@ -292,8 +305,9 @@ class InformerFactory:
         field_selector: str = "",
         label_selector: str = "",
         transform: Transform = drop_managed_fields,
+        optional: bool = False,
     ) -> Informer:
-        """The first to ask for a selection decides its `transform`."""
+        """The first to ask for a selection decides its `transform`, and whether it is optional."""
         key = (gvr, namespace, field_selector, label_selector)
         if key not in self._informers:
             self._informers[key] = Informer(
@@ -304,6 +318,7 @@ class InformerFactory:
                 label_selector,
                 transform,
                 self._resync_period_s,
+                optional,
             )
             if self._started:
                 self._run(key)

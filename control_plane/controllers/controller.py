@@ -49,9 +49,9 @@ class Controller(ABC):
         finally:
             self.queue.shut_down()
 
-    def informer(self, gvr: GVR) -> Informer:
-        """The shared informer; `run` waits for it."""
-        informer = self.context.informers.informer(gvr)
+    def informer(self, gvr: GVR, optional: bool = False) -> Informer:
+        """The shared informer; `run` waits for it. `optional`: the kind need not be served."""
+        informer = self.context.informers.informer(gvr, optional=optional)
         if informer not in self.informers:
             self.informers.append(informer)
         return informer

@@ -3,7 +3,7 @@ now: in the newest version, encrypted with the newest key.
 
 A StorageVersionMigration names the resource. Each object gets a patch that changes nothing, with its uid and
 resourceVersion: who has changed it meanwhile has written it anew already. What was done is not noted, since doing
-it again does no harm. The API is off by default; until it is served, the loop looks for it from time to time.
+it again does no harm. The API is off by default.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import ClassVar
 from control_plane.api import meta
 from control_plane.api.errors import StatusError, is_conflict, is_gone, is_not_found
 from control_plane.api.meta import Object
-from control_plane.client.errors import ConnectionFailed
 from control_plane.client.gvr import STORAGE_VERSION_MIGRATIONS
+from control_plane.controllers.context import Context
 from control_plane.controllers.controller import Controller
 from control_plane.controllers.discovery import Served, served_resources
 
-LOOK_FOR_API_S = 60.0
 PAGE = 500
 WRITES_AT_ONCE = 16
 RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
@@ -65,11 +64,9 @@ class StorageVersionMigrator(Controller):
     account = "storage-version-migrator-controller"
     workers: ClassVar[int] = 1  # one resource at a time is load enough
 
-    async def run(self) -> None:
-        while not await self._is_served():
-            await self.context.client.clock.sleep(LOOK_FOR_API_S)
-        self.reconcile_each(self.informer(STORAGE_VERSION_MIGRATIONS))
-        await super().run()
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.reconcile_each(self.informer(STORAGE_VERSION_MIGRATIONS, optional=True))
 
     async def reconcile(self, key: str) -> float | None:
         migration = await self._latest(key)
@@ -100,14 +97,6 @@ class StorageVersionMigrator(Controller):
             if not is_not_found(error):
                 raise
             return None
-
-    async def _is_served(self) -> bool:
-        wanted = (STORAGE_VERSION_MIGRATIONS.group, STORAGE_VERSION_MIGRATIONS.resource)
-        try:
-            served = await served_resources(self.client)
-        except (StatusError, ConnectionFailed):
-            return False
-        return any((each.gvr.group, each.gvr.resource) == wanted for each in served)
 
     async def _migrate(self, served: Served) -> None:
         page = ""

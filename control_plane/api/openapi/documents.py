@@ -13,12 +13,14 @@ import orjson
 
 from control_plane.api.openapi import gnostic, paths
 from control_plane.api.registry import Registry
+from control_plane.api.resources import OFF_BY_DEFAULT as OPTIONAL
 from control_plane.api.sources import INT_OR_STRING, KUBERNETES_VERSION, QUANTITY
 
 Json = dict[str, Any]
 Definitions = Mapping[str, Json]
 
 V2_JSON, V2_PROTOBUF, V3_INDEX = "v2.json", "v2.pb", "v3.json"
+OFF_BY_DEFAULT = "off-by-default.json"
 INFO = {"title": "Kubernetes", "version": KUBERNETES_VERSION}
 _UNIONS = {
     INT_OR_STRING: [{"type": "integer"}, {"type": "string"}],
@@ -27,11 +29,28 @@ _UNIONS = {
 
 
 def write(directory: Path, registry: Registry, definitions: Definitions) -> None:
-    """All documents, and an index of the v3 ones with the hashes that clients cache by."""
+    """All documents, and an index of the v3 ones with the hashes that clients cache by. Of what is off by default
+    there are the v3 documents, and what the v2 document gets where it is on."""
     directory.mkdir(parents=True, exist_ok=True)
     spec = v2(registry, definitions)
     (directory / V2_JSON).write_bytes(orjson.dumps(spec))
     (directory / V2_PROTOBUF).write_bytes(gnostic.document(spec))
+    (directory / V3_INDEX).write_bytes(orjson.dumps(_write_v3(directory, registry, definitions)))
+    optional = {}
+    for group, version in OPTIONAL:
+        alone = Registry.optional([(group, version)])
+        addition = v2(alone, definitions)
+        more = addition["definitions"].items()
+        optional[group_version_key(group, version)] = {
+            "v3": _write_v3(directory, alone, definitions),
+            "paths": addition["paths"],
+            "definitions": {name: each for name, each in more if name not in spec["definitions"]},
+        }
+    (directory / OFF_BY_DEFAULT).write_bytes(orjson.dumps(optional))
+
+
+def _write_v3(directory: Path, registry: Registry, definitions: Definitions) -> dict[str, str]:
+    """The hash of each document by its key."""
     index = {}
     for group in ["", *registry.groups()]:
         for version in registry.versions(group):
@@ -39,7 +58,7 @@ def write(directory: Path, registry: Registry, definitions: Definitions) -> None
             key = group_version_key(group, version)
             (directory / file_name(key)).write_bytes(body)
             index[key] = digest(body)
-    (directory / V3_INDEX).write_bytes(orjson.dumps(index))
+    return index
 
 
 def group_version_key(group: str, version: str) -> str:

@@ -4,6 +4,8 @@ them the documents of custom resources.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
@@ -15,6 +17,9 @@ from control_plane.api.openapi import documents, gnostic
 V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 V2_PROTOBUF_CONTENT_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
+Json = dict[str, Any]
+
+_SECTIONS = ("paths", "definitions")
 _PATHS, _DEFINITIONS = b'"paths":{', b'"definitions":{'
 
 
@@ -42,11 +47,46 @@ class _Nothing:
         return self._NONE
 
 
+class _OffByDefault:
+    """Built-in groups and versions that are on here, beside what else is added (`inner`)."""
+
+    def __init__(self, directory: Path, wanted: Iterable[tuple[str, str]], inner: Additions) -> None:
+        every = orjson.loads((directory / documents.OFF_BY_DEFAULT).read_bytes())
+        chosen = [every[documents.group_version_key(*each)] for each in wanted]
+        self._directory, self._inner = directory, inner
+        self._hashes: dict[str, str] = {key: value for each in chosen for key, value in each["v3"].items()}
+        self._own = {section: _united(each[section] for each in chosen) for section in _SECTIONS}
+        self._merged: tuple[Json, Json] | None = None  # of which inner document, and the result
+
+    def v3_keys(self) -> list[str]:
+        return [*self._hashes, *self._inner.v3_keys()]
+
+    def v3(self, key: str) -> Rendered | None:
+        if key not in self._hashes:
+            return self._inner.v3(key)
+        return Rendered((self._directory / documents.file_name(key)).read_bytes(), f'"{self._hashes[key]}"')
+
+    def v2(self) -> Json:
+        inner = self._inner.v2()
+        if self._merged is None or self._merged[0] is not inner:
+            whole = {section: inner[section] | self._own[section] for section in _SECTIONS}
+            self._merged = (inner, whole)
+        return self._merged[1]
+
+
+def _united(parts: Iterable[Json]) -> Json:
+    return {name: value for part in parts for name, value in part.items()}
+
+
 class OpenAPI:
-    def __init__(self, additions: Additions | None = None) -> None:
+    """`also`: what is on of what is off by default."""
+
+    def __init__(self, additions: Additions | None = None, also: Iterable[tuple[str, str]] = ()) -> None:
         self._directory = build.ensure_built() / "openapi"
         self._hashes: dict[str, str] = orjson.loads((self._directory / documents.V3_INDEX).read_bytes())
         self._additions = additions or _Nothing()
+        if wanted := list(also):
+            self._additions = _OffByDefault(self._directory, wanted, self._additions)
         self._etags: dict[str, str] = {}
         self._added: dict[str, Any] = {}
         self._v2_etags: dict[bool, str] = {}

@@ -13,6 +13,7 @@ from control_plane.api import build, discovery
 from control_plane.api.openapi import documents, gnostic
 from control_plane.api.openapi.served import OpenAPI
 from control_plane.api.registry import Registry, Resource
+from control_plane.api.resources import OFF_BY_DEFAULT
 
 REGISTRY = Registry.builtin()
 GROUP_VERSIONS = [
@@ -132,9 +133,9 @@ def test_custom_documents_are_added_and_dropped() -> None:
 
 
 class Additions:
-    def __init__(self) -> None:
+    def __init__(self, added: dict[str, Any] | None = None) -> None:
         self.documents: dict[str, discovery.Rendered] = {}
-        self.added: dict[str, Any] = {"paths": {}, "definitions": {}}
+        self.added = added or {"paths": {}, "definitions": {}}
 
     def v3_keys(self) -> list[str]:
         return list(self.documents)
@@ -144,6 +145,39 @@ class Additions:
 
     def v2(self) -> dict[str, Any]:
         return self.added
+
+
+@pytest.mark.parametrize(("group", "version"), OFF_BY_DEFAULT, ids="/".join)
+def test_what_is_off_by_default_is_described_where_it_is_on(group: str, version: str) -> None:
+    key = documents.group_version_key(group, version)
+    assert OpenAPI().v3(key) is None
+    on = OpenAPI(also=[(group, version)])
+    served = on.v3(key)
+    assert served is not None
+    assert served.etag.strip('"') in orjson.loads(on.v3_index().body)["paths"][key]["serverRelativeURL"]
+    document, whole = orjson.loads(served.body), orjson.loads(on.v2(protobuf=False).body)
+    for each in (document, whole):
+        for reference in set(references(each)):
+            resolve(each, reference)
+    for resource in Registry.optional([(group, version)]):
+        holder = "/namespaces/{namespace}" if resource.namespaced else ""
+        path = f"{resource.path}{holder}/{resource.resource}"
+        assert path in document["paths"]
+        assert path in whole["paths"]
+        assert resource.definition.encode() in on.v2(protobuf=True).body
+    assert "/api/v1/namespaces/{namespace}/pods" in whole["paths"]
+    assert OpenAPI().v2(protobuf=False).etag != on.v2(protobuf=False).etag
+
+
+def test_it_stands_beside_what_else_is_added() -> None:
+    more = Additions({"paths": {"/apis/x.io/v1/w": {}}, "definitions": {"io.x.v1.W": {"type": "object"}}})
+    on = OpenAPI(more, OFF_BY_DEFAULT)
+    whole = orjson.loads(on.v2(protobuf=False).body)
+    assert "/apis/x.io/v1/w" in whole["paths"]
+    assert "io.x.v1.W" in whole["definitions"]
+    assert all(resource.definition in whole["definitions"] for resource in Registry.optional(OFF_BY_DEFAULT))
+    more.added = {"paths": {"/apis/x.io/v1/v": {}}, "definitions": {}}
+    assert "/apis/x.io/v1/w" not in orjson.loads(on.v2(protobuf=False).body)["paths"]
 
 
 def test_legacy_and_aggregated_discovery_agree() -> None:

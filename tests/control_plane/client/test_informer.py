@@ -10,7 +10,7 @@ import pytest
 from control_plane.api import errors
 from control_plane.client.errors import ConnectionFailed
 from control_plane.client.gvr import CONFIGMAPS, PODS
-from control_plane.client.informer import Informer, InformerFactory
+from control_plane.client.informer import LOOK_FOR_API_S, Informer, InformerFactory
 from control_plane.client.types import Obj
 from tests.control_plane.fakeapi import FakeApi
 from tests.control_plane.virtual_clock import VirtualClock, settle
@@ -217,3 +217,22 @@ async def test_any_history_ends_in_the_servers_state(seed: int) -> None:
     truth = {obj["metadata"]["name"]: obj["data"]["v"] for obj in world.api.list(CONFIGMAPS)}
     assert model == truth
     assert {obj["metadata"]["name"]: obj["data"]["v"] for obj in world.informer.list()} == truth
+
+
+async def test_a_kind_that_need_not_be_served() -> None:
+    api, clock = FakeApi(), VirtualClock()
+    factory = InformerFactory(api.client(clock=clock))
+    informer = factory.informer(CONFIGMAPS, optional=True)
+    told = Told(informer)
+    api.create(CONFIGMAPS, configmap("a", "1"))
+    api.fail_next(lambda method, target: "configmaps" in target, errors.path_not_found, 2)
+    await factory.start()
+    await factory.wait_synced()
+    assert told.events == []
+    await clock.advance(LOOK_FOR_API_S - 1)
+    await settle()
+    assert len(api.requests("GET", "configmaps")) == 1, "it is looked for from time to time"
+    await clock.advance(LOOK_FOR_API_S + 2)
+    await settle()
+    assert told.events == ["+a=1"]
+    await factory.stop()
