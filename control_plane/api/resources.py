@@ -1,6 +1,7 @@
 """Every resource that kube-apiserver 1.36 serves by default, as one table.
 
-Only versions that are generally available: alpha and beta groups are off by default upstream too.
+Only versions that are generally available: alpha and beta groups are off by default upstream too. Two of the beta
+ones can be had with `--runtime-config`.
 `metrics.k8s.io` is no built-in; an aggregated server brings it. A test holds this table against what
 lightkube-models generated from the published API.
 """
@@ -212,7 +213,16 @@ TABLE: Mapping[tuple[str, str], tuple[Row, ...]] = {
 }
 """In the order in which discovery lists groups, and within a group the preferred version first."""
 
+_DEVICES = ("resource.k8s.io", "v1")
+
 OFF_BY_DEFAULT: Mapping[tuple[str, str], tuple[Row, ...]] = {
+    ("resource.k8s.io", "v1beta2"): (
+        Row("deviceclasses", "DeviceClass", namespaced=False, stored_as=_DEVICES),
+        _cluster("devicetaintrules", "DeviceTaintRule", sub=(STATUS,)),
+        Row("resourceclaims", "ResourceClaim", sub=(STATUS,), stored_as=_DEVICES),
+        Row("resourceclaimtemplates", "ResourceClaimTemplate", stored_as=_DEVICES),
+        Row("resourceslices", "ResourceSlice", namespaced=False, stored_as=_DEVICES),
+    ),
     ("storagemigration.k8s.io", "v1beta1"): (
         _cluster("storageversionmigrations", "StorageVersionMigration", sub=(STATUS,)),
     ),

@@ -100,6 +100,7 @@ RESOURCE_CLAIMS = GVR("resource.k8s.io", "v1", "resourceclaims")
 RESOURCE_CLAIM_TEMPLATES = GVR("resource.k8s.io", "v1", "resourceclaimtemplates")
 RESOURCE_SLICES = GVR("resource.k8s.io", "v1", "resourceslices", namespaced=False)
 DEVICE_CLASSES = GVR("resource.k8s.io", "v1", "deviceclasses", namespaced=False)
+DEVICE_TAINT_RULES = GVR("resource.k8s.io", "v1beta2", "devicetaintrules", namespaced=False)
 STORAGE_VERSION_MIGRATIONS = GVR(
     "storagemigration.k8s.io", "v1beta1", "storageversionmigrations", namespaced=False
 )

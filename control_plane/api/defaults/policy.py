@@ -136,11 +136,13 @@ def priority_level(obj: Object) -> None:
                 queuing[key] = value
 
 
+@defaults("resource.k8s.io/v1beta2", "ResourceClaim")
 @defaults("resource.k8s.io/v1", "ResourceClaim")
 def resource_claim(obj: Object) -> None:
     _device_requests(struct(obj, "spec"))
 
 
+@defaults("resource.k8s.io/v1beta2", "ResourceClaimTemplate")
 @defaults("resource.k8s.io/v1", "ResourceClaimTemplate")
 def resource_claim_template(obj: Object) -> None:
     _device_requests(struct(struct(obj, "spec"), "spec"))

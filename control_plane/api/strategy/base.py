@@ -28,6 +28,7 @@ _GENERATION = {
     "networking.k8s.io": {"ingresses", "ingressclasses", "networkpolicies"},
     "discovery.k8s.io": {"endpointslices"},
     "scheduling.k8s.io": {"priorityclasses"},
+    "resource.k8s.io": {"devicetaintrules"},
     "apiextensions.k8s.io": {"customresourcedefinitions"},
     "admissionregistration.k8s.io": {
         "mutatingadmissionpolicies",

@@ -1,4 +1,4 @@
-"""resource.k8s.io: what the server adds to slices and takes from claims."""
+"""resource.k8s.io: what the server adds to slices and taint rules, and takes from claims."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ def create_slice(slice_: Object) -> None:
 
 def update_slice(new: Object, old: Object) -> None:
     _stamp(new, {key: since for key, since in _taints(old) if since})
+
+
+def create_rule(rule: Object) -> None:
+    taint = rule["spec"]["taint"]
+    rule["spec"]["taint"] = {**taint, "timeAdded": taint.get("timeAdded") or meta.now_rfc3339()}
+
+
+def update_rule(new: Object, old: Object) -> None:
+    """The time is that of the effect: how long a taint is tolerated counts from when it began to matter."""
+    taint, before = new["spec"]["taint"], old["spec"]["taint"]
+    since = taint.get("timeAdded") or before["timeAdded"]
+    if taint["effect"] != before["effect"] and since == before["timeAdded"]:
+        since = meta.now_rfc3339()
+    new["spec"]["taint"] = {**taint, "timeAdded": since}
 
 
 def update_claim_status(new: Object, old: Object) -> None:

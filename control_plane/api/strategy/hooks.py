@@ -297,6 +297,7 @@ HOOKS: Mapping[str, Hooks] = {
         subresources={"approval": _only_approval},
     ),
     "resourceclaims.resource.k8s.io": Hooks(status_update=devices.update_claim_status),
+    "devicetaintrules.resource.k8s.io": Hooks(create=devices.create_rule, update=devices.update_rule),
     "resourceslices.resource.k8s.io": Hooks(create=devices.create_slice, update=devices.update_slice),
     "customresourcedefinitions.apiextensions.k8s.io": Hooks(
         create=_create_definition, update=_update_definition

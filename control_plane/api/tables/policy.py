@@ -211,6 +211,11 @@ def device_class(obj: Object, now_s: float) -> Cells:
     return [name_of(obj), age_of(obj, now_s)]
 
 
+@table("resource.k8s.io/v1beta2", "devicetaintrules", "Name, Age")
+def device_taint_rule(obj: Object, now_s: float) -> Cells:
+    return [name_of(obj), age_of(obj, now_s)]
+
+
 @table("resource.k8s.io/v1", "resourceclaimtemplates", "Name, Age")
 def resource_claim_template(obj: Object, now_s: float) -> Cells:
     return [name_of(obj), age_of(obj, now_s)]

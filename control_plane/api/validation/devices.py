@@ -1,4 +1,4 @@
-"""resource.k8s.io: device classes, claims and their templates, resource slices."""
+"""resource.k8s.io: device classes, claims and their templates, resource slices, device taint rules."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ MAX_ATTRIBUTES = 32  # and capacities, together
 MAX_EXPRESSION = 10 * 1024
 POSITIVE = "must be greater than zero"
 WHERE = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
+EFFECTS = ("NoExecute", "NoSchedule", "None")
 VALUES = ("int", "bool", "string", "version", "ints", "bools", "strings", "versions")
 
 
@@ -80,6 +81,22 @@ def resource_slice_update(new: Object, old: Object) -> Errors:
     yield from immutable("spec.pool.name", dig(after, "pool", "name"), dig(before, "pool", "name"))
     for name in ("nodeName", "nodeSelector", "allNodes"):
         yield from immutable(f"spec.{name}", after.get(name), before.get(name))
+
+
+# ---- taint rules
+
+
+@on_create("devicetaintrules.resource.k8s.io")
+def taint_rule(obj: Object) -> Errors:
+    spec = spec_of(obj)
+    selector = spec.get("deviceSelector") or {}
+    if driver := selector.get("driver"):
+        yield from _subdomain("spec.deviceSelector.driver", driver)
+    for part in (selector.get("pool") or "").split("/") if selector.get("pool") else ():
+        yield from _subdomain("spec.deviceSelector.pool", part)
+    if device := selector.get("device"):
+        yield from problems("spec.deviceSelector.device", device, names.dns_label(device))
+    yield from _taint("spec.taint", spec.get("taint") or {})
 
 
 # ---- claims
@@ -209,9 +226,17 @@ def _device(path: str, device: Object, own_nodes: bool) -> Errors:
             yield errors.invalid_value(f"{path}.{each}", device[each], text)
     yield from _node_selector(f"{path}.nodeSelector", device.get("nodeSelector"))
     for index, taint in enumerate(device.get("taints") or ()):
-        if taint.get("effect") not in ("NoSchedule", "NoExecute", "None"):
-            at = f"{path}.taints[{index}].effect"
-            yield errors.not_supported(at, taint.get("effect"), ("NoExecute", "NoSchedule", "None"))
+        yield from _taint(f"{path}.taints[{index}]", taint)
+
+
+def _taint(path: str, taint: Object) -> Errors:
+    key, value, effect = (taint.get(name) or "" for name in ("key", "value", "effect"))
+    yield from problems(f"{path}.key", key, names.label_key(key))
+    yield from problems(f"{path}.value", value, names.label_value(value))
+    if not effect:
+        yield errors.required(f"{path}.effect")
+    elif effect not in EFFECTS:
+        yield errors.not_supported(f"{path}.effect", effect, EFFECTS)
 
 
 def _node_selector(path: str, selector: Object | None) -> Errors:

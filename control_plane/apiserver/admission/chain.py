@@ -19,6 +19,7 @@ from control_plane.apiserver.admission.plugins.certificates import (
 )
 from control_plane.apiserver.admission.plugins.default_classes import DefaultIngressClass, DefaultStorageClass
 from control_plane.apiserver.admission.plugins.default_toleration_seconds import DefaultTolerationSeconds
+from control_plane.apiserver.admission.plugins.device_admin_access import DeviceAdminAccess
 from control_plane.apiserver.admission.plugins.event_rate_limit import EventRateLimit
 from control_plane.apiserver.admission.plugins.extended_resource_toleration import ExtendedResourceToleration
 from control_plane.apiserver.admission.plugins.limit_ranger import LimitRanger
@@ -75,6 +76,7 @@ PLUGINS: tuple[tuple[Factory, str], ...] = (
     (CertificateSubjectRestriction, ON),
     (DefaultIngressClass, ON),
     (RBACEscalation, ALWAYS),
+    (DeviceAdminAccess, ALWAYS),
     (MutatingAdmissionPolicy, ON),
     (MutatingAdmissionWebhook, ON),
     (ValidatingAdmissionPolicy, ON),

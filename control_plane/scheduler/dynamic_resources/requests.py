@@ -38,6 +38,7 @@ class Alternative:
         return f"{self.request}/{self.sub}" if self.sub else self.request
 
 
+Values = frozenset[tuple[str, Any]]  # with their type: a number is not its text
 Request = tuple[Alternative, ...]  # the first that can be had
 
 
@@ -85,43 +86,49 @@ def _of(claim: Obj, request: str) -> str:
 
 
 class Constraint(ABC):
-    """Over the devices chosen so far for the requests that it names; no names: for all."""
+    """Over the devices chosen so far for the requests that it names; no names: for all. What a device has of an
+    attribute is a set, of one value where the attribute is no list (KEP 5491)."""
 
     def __init__(self, requests: Sequence[str], attribute: str) -> None:
         self._requests = frozenset(requests)
         self._attribute = attribute
-        self._values: list[tuple[str, Any]] = []
+        self._sets: list[Values] = []
 
     def add(self, alternative: Alternative, device: Device) -> bool:
         if not self._concerns(alternative):
             return True
-        value = attribute_of(device, self._attribute)
-        if value is None or not self._allows(value):
+        kept = self._with(values_of(device, self._attribute))
+        if not kept:
             return False
-        self._values.append(value)
+        self._sets.append(kept)
         return True
 
     def remove(self, alternative: Alternative) -> None:
         """The device that was added last."""
         if self._concerns(alternative):
-            self._values.pop()
+            self._sets.pop()
 
     def _concerns(self, alternative: Alternative) -> bool:
         names = self._requests
         return not names or alternative.request in names or alternative.name in names
 
     @abstractmethod
-    def _allows(self, value: tuple[str, Any]) -> bool: ...
+    def _with(self, values: Values) -> Values:
+        """What to remember of a device with these; nothing when it does not go with the others."""
 
 
 class MatchAttribute(Constraint):
-    def _allows(self, value: tuple[str, Any]) -> bool:
-        return not self._values or self._values[0] == value
+    """Some value is common to all: what is left of them is remembered."""
+
+    def _with(self, values: Values) -> Values:
+        return values & self._sets[-1] if self._sets else values
 
 
 class DistinctAttribute(Constraint):
-    def _allows(self, value: tuple[str, Any]) -> bool:
-        return value not in self._values
+    """No two have a value in common."""
+
+    def _with(self, values: Values) -> Values:
+        return values if all(values.isdisjoint(each) for each in self._sets) else frozenset()
 
 
 def constraints_of(claim: Obj) -> list[Constraint]:
@@ -138,8 +145,8 @@ def constraints_of(claim: Obj) -> list[Constraint]:
     return found
 
 
-def attribute_of(device: Device, name: str) -> tuple[str, Any] | None:
-    """Its type and value; a name of the driver's own domain may stand without it. Lists are not comparable."""
+def values_of(device: Device, name: str) -> Values:
+    """With their type; a name of the driver's own domain may stand without it."""
     attributes = device.obj.get("attributes") or {}
     found = attributes.get(name)
     domain, slash, short = name.partition("/")
@@ -147,5 +154,7 @@ def attribute_of(device: Device, name: str) -> tuple[str, Any] | None:
         found = attributes.get(short)
     for kind in ("string", "int", "bool", "version"):
         if found is not None and kind in found:
-            return kind, found[kind]
-    return None
+            return frozenset({(kind, found[kind])})
+        if found is not None and f"{kind}s" in found:
+            return frozenset((kind, each) for each in found[f"{kind}s"])
+    return frozenset()

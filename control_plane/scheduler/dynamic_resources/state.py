@@ -13,13 +13,20 @@ from functools import partial
 from typing import Any, Protocol
 
 from control_plane.api import meta
-from control_plane.client.gvr import DEVICE_CLASSES, GVR, RESOURCE_CLAIMS, RESOURCE_SLICES
+from control_plane.client.gvr import (
+    DEVICE_CLASSES,
+    DEVICE_TAINT_RULES,
+    GVR,
+    RESOURCE_CLAIMS,
+    RESOURCE_SLICES,
+)
 from control_plane.client.informer import InformerFactory
 from control_plane.client.types import Obj
 from control_plane.scheduler.dynamic_resources.claims import allocation_of
 from control_plane.scheduler.dynamic_resources.devices import Slice, parse_slice
 from control_plane.scheduler.dynamic_resources.extended import Backing, backing
 from control_plane.scheduler.dynamic_resources.pools import Inventory, inventory
+from control_plane.scheduler.dynamic_resources.taint_rules import tainted
 from control_plane.scheduler.dynamic_resources.usage import Usage
 from control_plane.scheduler.framework.events import Action, ClusterEvent, Kind
 from store.component import logs
@@ -63,6 +70,7 @@ class Devices(Protocol):
 class InformedDevices:
     def __init__(self, informers: InformerFactory) -> None:
         self._informers = {which: informers.informer(which) for which in KINDS}
+        self._rules = informers.informer(DEVICE_TAINT_RULES, optional=True)
         self._pending: dict[str, Obj] = {}  # allocation by claim's uid
         self._assumed: dict[str, Obj] = {}  # claim by key
         self._counted: dict[str, Obj] = {}  # allocation by claim's uid, as it is in usage
@@ -71,11 +79,13 @@ class InformedDevices:
         self._inventory: Inventory | None = None
         self._backing: Backing | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retainted: Callable[[Obj], None] | None = None
         claims, slices = self._informers[RESOURCE_CLAIMS], self._informers[RESOURCE_SLICES]
         claims.add_handler(self._claim_seen, self._claim_changed, self._claim_gone)
         forget = self._forget_backing
         self._informers[DEVICE_CLASSES].add_handler(forget, lambda _, new: forget(new), forget)
         slices.add_handler(self._slice_seen, lambda _, new: self._slice_seen(new), self._slice_gone)
+        self._rules.add_handler(self._rule_changed, self._rule_updated, self._rule_changed)
 
     def attach(self, happened: Happened) -> None:
         """Tell pods that wait what happens."""
@@ -85,6 +95,7 @@ class InformedDevices:
                 partial(_updated, happened, kind),
                 partial(_deleted, happened, kind),
             )
+        self._retainted = partial(happened, ClusterEvent(Kind.RESOURCE_SLICE, Action.UPDATE_OTHER), None)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -106,7 +117,7 @@ class InformedDevices:
 
     def inventory(self) -> Inventory:
         if self._inventory is None:
-            self._inventory = inventory(self._slices.values())
+            self._inventory = inventory(tainted(self._slices.values(), self._rules.list()))
         return self._inventory
 
     def claim(self, namespace: str, name: str) -> Obj | None:
@@ -203,9 +214,22 @@ class InformedDevices:
         self._slices.pop(meta.name_of(obj), None)
         self._inventory = None
 
+    def _rule_changed(self, rule: Obj) -> None:
+        self._inventory = None
+        if self._retainted is not None:
+            self._retainted(rule)
+
+    def _rule_updated(self, old: Obj, new: Obj) -> None:
+        if _other_spec(old, new):
+            self._rule_changed(new)
+
 
 def _version(obj: Obj) -> int:
     return int(meta.resource_version_of(obj))
+
+
+def _other_spec(old: Obj, new: Obj) -> bool:
+    return bool(old["spec"] != new["spec"])
 
 
 def _added(happened: Happened, kind: Kind, new: Obj) -> None:

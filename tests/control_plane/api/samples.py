@@ -6,10 +6,11 @@ from typing import Any
 
 from control_plane.api import decode, defaults, schema
 from control_plane.api.registry import Registry, Resource
+from control_plane.api.resources import OFF_BY_DEFAULT
 from control_plane.api.strategy import strategy_for
 
 Object = dict[str, Any]
-REGISTRY = Registry.builtin()
+REGISTRY = Registry.builtin(OFF_BY_DEFAULT)
 
 
 def resource(name: str) -> Resource:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.api.strategy import devices
+from control_plane.api.strategy import devices, strategy_for
 from control_plane.api.validation import validate_create, validate_update
 from tests.control_plane.api.samples import stored
 
@@ -34,6 +34,11 @@ def device_class(expression: str) -> Object:
     return {"metadata": {"name": "gpu"}, "spec": {"selectors": [{"cel": {"expression": expression}}]}}
 
 
+def rule(taint: Object | None = None, **selector: str) -> Object:
+    spec = {"deviceSelector": selector, "taint": {"key": "k", "effect": "NoExecute", **(taint or {})}}
+    return {"metadata": {"name": "r"}, "spec": spec}
+
+
 def judge(resource: str, obj: Object) -> list[str]:
     found, made = stored(f"{resource}.resource.k8s.io", deepcopy(obj))
     return [str(each) for each in validate_create(found, made)]
@@ -49,6 +54,8 @@ GOOD = [
     ("resourceclaims", claim(exactly(tolerations=[{"operator": "Exists"}]))),
     ("resourceclaimtemplates", {"metadata": {"name": "t", "namespace": "default"}, "spec": {"spec": claim()["spec"]}}),
     ("resourceslices", slice_({"name": "d", "attributes": {"model": {"string": "x"}}})),
+    ("devicetaintrules", rule()),
+    ("devicetaintrules", rule({"value": "v", "effect": "None"}, driver="gpu.io", pool="a/b", device="d")),
     ("resourceslices", slice_({"name": "d", "allNodes": True}, perDeviceNodeSelection=True)),
 ]  # fmt: skip
 
@@ -114,6 +121,30 @@ AT = "spec.devices.requests[0]"
             "resourceslices", slice_({"name": "d", "nodeName": "n"}), "perDeviceNodeSelection` is set to true",
             id="nodes of a device",
         ),
+        pytest.param(
+            "resourceslices", slice_({"name": "d", "taints": [{"key": "", "effect": "NoExecute"}]}),
+            "spec.devices[0].taints[0].key: Invalid value", id="a taint without a key",
+        ),
+        pytest.param(
+            "devicetaintrules", rule({"effect": "Never"}),
+            'spec.taint.effect: Unsupported value: "Never": supported values: "NoExecute", "NoSchedule", "None"',
+            id="unknown effect",
+        ),
+        pytest.param(
+            "devicetaintrules", rule({"effect": ""}), "spec.taint.effect: Required value", id="a taint without effect",
+        ),
+        pytest.param(
+            "devicetaintrules", rule({"value": "a b"}), 'spec.taint.value: Invalid value: "a b"', id="a taint's value",
+        ),
+        pytest.param(
+            "devicetaintrules", rule(driver="Gpu"), 'spec.deviceSelector.driver: Invalid value: "Gpu"', id="a driver",
+        ),
+        pytest.param(
+            "devicetaintrules", rule(pool="a//b"), "spec.deviceSelector.pool: Required value", id="a pool",
+        ),
+        pytest.param(
+            "devicetaintrules", rule(device="a.b"), 'spec.deviceSelector.device: Invalid value: "a.b"', id="a device",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(resource: str, obj: Object, expected: str) -> None:
@@ -143,6 +174,34 @@ def test_a_taint_keeps_the_time_when_it_came() -> None:
     said = slice_({"name": "d", "taints": [{**plain, "timeAdded": "2020-01-01T00:00:00Z"}]})
     devices.create_slice(said)
     assert taint_times(said) == ["2020-01-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("new", "bumped"),
+    [
+        ({"effect": "NoExecute"}, False),
+        ({"effect": "NoExecute", "value": "other"}, False),
+        ({"effect": "NoSchedule"}, True),
+        ({"effect": "NoSchedule", "timeAdded": "2024-01-01T00:00:00Z"}, True),
+    ],
+    ids=["the same", "another value", "another effect", "another effect, the time as it was read"],
+)
+def test_a_rule_counts_from_when_its_effect_came(new: Object, bumped: bool) -> None:
+    resource, old = stored("devicetaintrules.resource.k8s.io", rule({"timeAdded": "2024-01-01T00:00:00Z"}))
+    after = deepcopy(old)
+    after["spec"]["taint"] = {"key": "k", **new}
+    strategy_for(resource).prepare_for_update(after, old)
+    since = after["spec"]["taint"]["timeAdded"]
+    assert (since > "2024-01-01T00:00:00Z") == bumped
+    assert after["metadata"]["generation"] == (1 if new == {"effect": "NoExecute"} else 2)
+
+
+def test_a_rule_gets_a_time_unless_it_has_one() -> None:
+    _, said = stored("devicetaintrules.resource.k8s.io", rule({"timeAdded": "2020-01-01T00:00:00Z"}))
+    assert said["spec"]["taint"]["timeAdded"] == "2020-01-01T00:00:00Z"
+    _, made = stored("devicetaintrules.resource.k8s.io", rule())
+    assert made["spec"]["taint"]["timeAdded"] > "2026"
+    assert made["metadata"]["generation"] == 1
 
 
 def test_the_state_of_devices_goes_with_them() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,9 +12,9 @@ from hypothesis import strategies as st
 
 from control_plane.api import errors, meta
 from control_plane.client.errors import ConnectionFailed
-from control_plane.client.gvr import EVENTS, PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS, RESOURCE_SLICES
+from control_plane.client.gvr import EVENTS, PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS
 from control_plane.controllers.context import Options
-from control_plane.controllers.device_taint_eviction import DeviceTaintEvictionController, evict_by
+from control_plane.controllers.device_taint_eviction import DeviceTaintEvictionController
 from control_plane.controllers.main import Manager
 from control_plane.controllers.resourceclaim import ResourceClaimController, plan
 from tests.control_plane.controllers.objects import NOW, Obj
@@ -121,26 +120,6 @@ def test_what_becomes_of_a_claim(
     assert (wanted.release, wanted.delete) == (release, delete)
     again = plan.plan(after, lambda _, name: its_pod if name == "p" else None)
     assert again.status is None, "one look is enough"
-
-
-TAINT = {"key": "k", "effect": "NoExecute", "timeAdded": meta.rfc3339(NOW)}
-
-
-@pytest.mark.parametrize(
-    ("tolerations", "taints", "expected"),
-    [
-        ([], [TAINT], NOW),
-        ([], [{**TAINT, "effect": "NoSchedule"}], None),
-        ([{"key": "k", "operator": "Exists"}], [TAINT], None),
-        ([{"key": "k", "operator": "Exists", "tolerationSeconds": 9}], [TAINT], NOW + 9),
-        ([], [], None),
-    ],
-    ids=["tainted", "not to be evicted", "tolerated", "for a while", "no taint"],
-)
-def test_eviction_by_device(tolerations: list[Obj], taints: list[Obj], expected: float | None) -> None:
-    held = copy.deepcopy(claim(user()))
-    held["status"]["allocation"]["devices"]["results"] = [{**RESULT, "tolerations": tolerations}]
-    assert evict_by([held], lambda _: taints, NOW) == expected
 
 
 # ---- the loops
@@ -270,25 +249,6 @@ async def test_somebody_elses_claim_of_that_name_is_not_used(world: World) -> No
     assert found is not None
     assert not found["status"].get("resourceClaimStatuses")
     assert "FailedResourceClaimCreation" in {each["reason"] for each in world.api.list(EVENTS)}
-
-
-async def test_pods_leave_a_tainted_device(world: World) -> None:
-    world.api.create(RESOURCE_CLAIMS, claim(allocated=False))
-    world.api.create(PODS, pod("p", DIRECT, node="n1", phase="Running"))
-    world.allocate("c", "p")
-    device = {"name": "d1"}
-    spec = {"driver": "d.io", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}
-    slice_ = world.api.create(
-        RESOURCE_SLICES, {"metadata": {"name": "s"}, "spec": {**spec, "devices": [device]}}
-    )
-    await world.turn()
-    tainted = {**device, "taints": [{"key": "k", "effect": "NoExecute"}]}
-    world.api.update(RESOURCE_SLICES, {**slice_, "spec": {**spec, "devices": [tainted]}})
-    await world.turn()
-    found = world.api.get(PODS, "p", "default")
-    assert found is not None
-    assert meta.is_deleting(found)
-    assert meta.condition(found, "DisruptionTarget")["reason"] == "DeletionByDeviceTaintManager"  # type: ignore[index]
 
 
 STEPS = [

@@ -35,6 +35,7 @@ from tests.control_plane.scheduler.devices import (
     device,
     first,
     node,
+    numas,
     part,
     shared,
     slice_of,
@@ -220,6 +221,41 @@ CASES = {
         [["r:p1/d3", "r:p1/d1"]],
     ),
     "too few distinct": Case([claim(ask(count=3), constraints=DISTINCT)], [slice_of(*NUMA_1_2_2)], None),
+    "lists with a value in common": Case(
+        [claim(ask(count=2), constraints=SAME_NUMA)],
+        [slice_of(numas("d1", 0, 1), numas("d2", 2), numas("d3", 1, 2))],
+        [["r:p1/d1", "r:p1/d3"]],
+    ),
+    "every two have a value in common, all three none": Case(
+        [claim(ask(count=3), constraints=SAME_NUMA)],
+        [slice_of(numas("d1", 0, 1), numas("d2", 1, 2), numas("d3", 2, 0))],
+        None,
+    ),
+    "a list and a value of it": Case(
+        [claim(ask(count=2), constraints=SAME_NUMA)],
+        [slice_of(device("d1", **attributes(numa=1)), numas("d2", 0, 2), numas("d3", 0, 1))],
+        [["r:p1/d1", "r:p1/d3"]],
+    ),
+    "what was tried and undone narrows nothing": Case(
+        [claim(ask("x"), ask("y"), ask("z"), constraints=SAME_NUMA)],
+        [slice_of(numas("d1", 0, 1), numas("d2", 0), numas("d3", 1, 2), numas("d4", 1))],
+        [["x:p1/d1", "y:p1/d3", "z:p1/d4"]],
+    ),
+    "distinct lists share nothing": Case(
+        [claim(ask(count=2), constraints=DISTINCT)],
+        [slice_of(numas("d1", 0, 1), numas("d2", 1, 2), numas("d3", 2, 3))],
+        [["r:p1/d1", "r:p1/d3"]],
+    ),
+    "a list that includes": Case(
+        [claim(ask(cel=f'device.attributes["{A}"].numa.includes(2)'))],
+        [slice_of(numas("d1", 0, 1), device("d2", **attributes(numa=1)), numas("d3", 1, 2))],
+        [["r:p1/d3"]],
+    ),
+    "a value that includes": Case(
+        [claim(ask(cel=f'device.attributes["{A}"].numa.includes(2)'))],
+        [slice_of(device("d1", **attributes(numa=1)), device("d2", **attributes(numa=2)))],
+        [["r:p1/d2"]],
+    ),
     "unknown constraint": Case(
         [claim(ask(), constraints=[{"requests": ["r"]}])], [slice_of(D1)], "constraint #0: empty constraint"
     ),

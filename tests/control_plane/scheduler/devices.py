@@ -93,6 +93,10 @@ def attributes(**values: Any) -> Obj:
     return {"attributes": {name: {kinds[type(value)]: value} for name, value in values.items()}}
 
 
+def numas(name: str, *numbers: int) -> Obj:
+    return device(name, attributes={"numa": {"ints": list(numbers)}})
+
+
 def versioned(version: str) -> Obj:
     return {"attributes": {"driverVersion": {"version": version}}}
 
