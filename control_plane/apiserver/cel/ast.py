@@ -49,6 +49,7 @@ class ListOf(Node):
 @dataclass(frozen=True, slots=True)
 class MapOf(Node):
     entries: Sequence[tuple[Node, Node, bool]]  # key, value, whether it was written ?key
+    is_message: bool = False  # made of a message, whose fields are of types of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Struct(Node):
 
 @dataclass(frozen=True, slots=True)
 class Comprehension(Node):
-    """A macro over a range: all, exists, exists_one, map, filter, and their two-variable forms. For lists with two
-    variables the first is the index; for maps it is the key."""
+    """A macro over a range: all, exists, exists_one, map, filter, sortBy, and those of two variables. For lists the
+    first of two variables is the index; for maps it is the key."""
 
     kind: str
     range: Node

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from control_plane.apiserver.cel import escaping, macros, operators, overloads
+from control_plane.apiserver.cel import escaping, literals, macros, operators, overloads
 from control_plane.apiserver.cel.ast import (
     Bind,
     Call,
@@ -32,7 +32,6 @@ from control_plane.apiserver.cel.types import (
     TYPE,
     Type,
     assignable,
-    join,
     list_of,
     map_of,
     optional_of,
@@ -103,6 +102,7 @@ class Compiler:
         self.library = library
         self.variables = variables
         self.issues: list[Issue] = []
+        self._mixed = False  # whether literals may hold what is of several types
 
     def compile(self, node: Node) -> Typed:
         match node:
@@ -216,7 +216,7 @@ class Compiler:
         items = [self.compile(each) for each in node.items]
         types = [_held(type_) if index in node.optional else type_ for index, (_, type_) in enumerate(items)]
         codes = [code for code, _ in items]
-        element = _joined(types)
+        element = literals.common(node.items, types, self._mixed, self.issue)
         optional = node.optional
         if not optional:
             return _charged(lambda frame: [code(frame) for code in codes], 10), list_of(element)
@@ -236,8 +236,10 @@ class Compiler:
 
     def _map(self, node: MapOf) -> Typed:
         entries = [(self.compile(key), self.compile(value), opt) for key, value, opt in node.entries]
-        key_type = _joined([key[1] for key, _, _ in entries])
-        value_type = _joined([_held(value[1]) if opt else value[1] for _, value, opt in entries])
+        keys, values = [key for key, _, _ in node.entries], [value for _, value, _ in node.entries]
+        types = [_held(value[1]) if opt else value[1] for _, value, opt in entries]
+        key_type = literals.common(keys, [key[1] for key, _, _ in entries], self._mixed, self.issue)
+        value_type = DYN if node.is_message else literals.common(values, types, self._mixed, self.issue)
 
         def code(frame: Frame) -> Any:
             frame.budget.charge(30)
@@ -280,7 +282,10 @@ class Compiler:
 
     def _function(self, node: Call, name: str, nodes: list[Node], is_member: bool) -> Typed:
         known = self.library.named(name, is_member)
+        mixed, self._mixed = self._mixed, self._mixed or name == literals.TAKES_MIXED
         arguments = [self.compile(each) for each in nodes]
+        self._mixed = mixed
+        literals.check_argument(name, nodes, self.issue)
         types = [type_ for _, type_ in arguments]
         if not known:
             if not self.library.knows(name):
@@ -371,12 +376,3 @@ def _optional(value: Any) -> Optional:
     if not isinstance(value, Optional):
         raise operators.no_overload()
     return value
-
-
-def _joined(types: Sequence[Type]) -> Type:
-    if not types:
-        return DYN
-    found = types[0]
-    for each in types[1:]:
-        found = join(found, each)
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from control_plane.apiserver.cel import operators
+from control_plane.apiserver.cel import operators, ordering
 from control_plane.apiserver.cel.ast import Bind, Comprehension
 from control_plane.apiserver.cel.errors import BudgetExceeded, EvaluationError
 from control_plane.apiserver.cel.frame import Code, Frame
@@ -34,6 +34,10 @@ def comprehension(compiler: Compiler, node: Comprehension) -> Typed:
         _check_boolean(compiler, node.filter.at, filter_type)
     if node.kind in _PREDICATES:
         _check_boolean(compiler, node.step.at, step_type)
+    if node.kind == "sortBy" and not ordering.sorts(range_type, step_type):
+        applied = f"{range_type}.(list({step_type}))"
+        why = f"found no matching overload for '@sortByAssociatedKeys' applied to '{applied}'"
+        return compiler.issue(node.at, why)
     each = _iterate(range_code, node.variables, predicate)
     return _KINDS[node.kind](each, step), _result(node.kind, types, step_type)
 
@@ -55,7 +59,7 @@ def _variable_types(range_type: Type, count: int) -> tuple[Type, ...] | None:
 
 
 def _result(kind: str, types: tuple[Type, ...], step: Type) -> Type:
-    if kind == "filter":
+    if kind in ("filter", "sortBy"):
         return list_of(types[0])
     if kind == "map":
         return list_of(step)
@@ -139,6 +143,16 @@ def _map(each: Each, step: Code) -> Code:
     return lambda frame: [step(frame) for _ in each(frame)]
 
 
+def _sort_by(each: Each, step: Code) -> Code:
+    def code(frame: Frame) -> Any:
+        keyed = [(item, step(frame)) for item in each(frame)]
+        keys = [key for _, key in keyed]
+        frame.budget.charge(ordering.cost(keys))
+        return ordering.ordered([item for item, _ in keyed], keys)
+
+    return code
+
+
 def _transform_map(each: Each, step: Code) -> Code:
     return lambda frame: {key: step(frame) for key in each(frame)}
 
@@ -165,6 +179,7 @@ _KINDS: dict[str, Callable[[Each, Code], Code]] = {
     "exists_one": _exists_one,
     "filter": _filter,
     "map": _map,
+    "sortBy": _sort_by,
     "transformMap": _transform_map,
     "transformMapEntry": _transform_entries,
 }

@@ -1,4 +1,4 @@
-"""From text to a tree. Macros (has, all, exists, exists_one, map, filter, cel.bind, optMap …) are unfolded here."""
+"""From text to a tree. Macros (has, all, exists, map, filter, sortBy, cel.bind, optMap …) are unfolded here."""
 
 from __future__ import annotations
 
@@ -301,6 +301,7 @@ _MACROS: dict[tuple[str, int], tuple[str, int, bool]] = {
     ("map", 2): ("map", 1, False),
     ("map", 3): ("map", 1, True),
     ("filter", 2): ("filter", 1, False),
+    ("sortBy", 2): ("sortBy", 1, False),
     ("all", 3): ("all", 2, False),
     ("exists", 3): ("exists", 2, False),
     ("exists_one", 3): ("exists_one", 2, False),

@@ -23,25 +23,14 @@ from control_plane.apiserver.cel.ast import (
     Select,
 )
 from control_plane.apiserver.cel.escaping import unescape
+from control_plane.apiserver.crd import call_costs
 
 Schema = Mapping[str, Any]
 
 MAX_REQUEST_BYTES = 3 * 1024 * 1024
 _PER_ELEMENT = 4  # of a comprehension, besides the step
-_QUADRATIC = {"sets.contains", "sets.equivalent", "sets.intersects", "distinct"}
-_CONSTANT = {"size", "type", "dyn", "has"}
-_KEEP = {
-    "filter",
-    "lowerAscii",
-    "upperAscii",
-    "replace",
-    "trim",
-    "reverse",
-    "sort",
-    "distinct",
-    "orValue",
-    "value",
-}
+_PACKAGES = ("sets", "lists", "optional", "strings", "format", "ip", "jsonpatch")
+_KEEP = ("lowerAscii", "upperAscii", "trim", "reverse", "sort", "distinct", "slice", "orValue", "value")
 _FORMAT_SIZES = {"date": 10, "date-time": 29, "datetime": 29, "duration": 32}
 
 
@@ -165,40 +154,56 @@ def _comprehension(node: Comprehension, scope: Mapping[str, Estimate]) -> Estima
     each = step.cost + _PER_ELEMENT
     if node.filter is not None:
         each += _estimate(node.filter, inner).cost
-    size = held.size if node.kind in ("filter", "map", "transformMap") else 1
-    schema = held.schema if node.kind == "filter" else None
-    return Estimate(held.cost + held.size * each, size, schema)
+    size = held.size if node.kind in ("filter", "map", "sortBy", "transformMap") else 1
+    schema = held.schema if node.kind in ("filter", "sortBy") else None
+    cost = held.cost + held.size * each
+    if node.kind == "sortBy":
+        cost += call_costs.cost_of("sort", [call_costs.Argument(held.size, holds_text=step.size > 1)])[0]
+    return Estimate(cost, size, schema)
 
 
 def _call(node: Call, scope: Mapping[str, Estimate]) -> Estimate:
-    nodes = [*([node.target] if node.target is not None else []), *node.arguments]
+    name, nodes = _named(node)
     parts = [_estimate(each, scope) for each in nodes]
-    cost = 1 + sum(each.cost for each in parts)
+    cost = sum(each.cost for each in parts)
     sizes = [each.size for each in parts]
-    match node.function:
+    match name:
         case "_[_]" | "_[?_]":
             element = _element(parts[0].schema)
-            return Estimate(cost, max_size(element), element)
+            return Estimate(cost + 1, max_size(element), element)
         case "_?_:_":
             cost = parts[0].cost + max(parts[1].cost, parts[2].cost)
             return Estimate(cost, max(sizes[1:]), parts[1].schema)
         case "_+_":
-            return Estimate(cost + _tenth(sum(sizes)), sum(sizes))
+            return Estimate(cost + 1 + _tenth(sum(sizes)), sum(sizes))
         case "@in":
-            return Estimate(cost + sizes[1])
+            return Estimate(cost + 1 + sizes[1])
         case "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_":
-            return Estimate(cost + _tenth(min(sizes)))
-        case "matches" | "find" | "findAll":
-            return Estimate(cost + (_tenth(sizes[0]) + 1) * (sizes[-1] // 4 + 1), sizes[0])
-        case "contains" if len(sizes) == 2:
-            return Estimate(cost + _tenth(sizes[0]) * _tenth(sizes[1]))
-        case name if name in _QUADRATIC:
-            return Estimate(cost + sizes[0] * sizes[-1], sizes[0])
-        case name if name in _CONSTANT:
-            return Estimate(cost)
-    keeps = node.function in _KEEP
-    return Estimate(
-        cost + _tenth(sum(sizes)), sizes[0] if keeps and sizes else 1, parts[0].schema if keeps else None
+            return Estimate(cost + 1 + _tenth(min(sizes)))
+    given = [_argument(each, part) for each, part in zip(nodes, parts, strict=True)]
+    own, size = call_costs.cost_of(name, given)
+    return Estimate(cost + max(own, 1), size, parts[0].schema if name in _KEEP and parts else None)
+
+
+def _named(node: Call) -> tuple[str, list[Node]]:
+    """The function, with the package of one that has such, and all its arguments."""
+    target = node.target
+    if isinstance(target, Ident) and target.name in _PACKAGES:
+        return f"{target.name}.{node.function}", list(node.arguments)
+    return node.function, [*([target] if target is not None else []), *node.arguments]
+
+
+def _argument(node: Node, estimate: Estimate) -> call_costs.Argument:
+    literal = node.value if isinstance(node, Literal) else None
+    element = _element(estimate.schema)
+    schema_type = (estimate.schema or {}).get("type")
+    number = literal if isinstance(literal, int) and not isinstance(literal, bool) else None
+    return call_costs.Argument(
+        estimate.size,
+        max_size(element),
+        schema_type == "string" or isinstance(literal, str),
+        (element or {}).get("type") == "string",
+        number,
     )
 
 

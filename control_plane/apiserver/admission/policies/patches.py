@@ -82,7 +82,7 @@ def _as_maps(node: Any, issues: list[Issue]) -> Any:
             (Literal(value.at, name), _as_maps(value, issues), optional)
             for name, value, optional in node.fields
         ]
-        return MapOf(node.at, tuple(entries))
+        return MapOf(node.at, tuple(entries), is_message=True)
     if isinstance(node, tuple | list):
         return tuple(_as_maps(each, issues) for each in node)
     if isinstance(node, Node) and is_dataclass(node):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cmp_to_key, reduce
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
-from control_plane.apiserver.cel import operators
+from control_plane.apiserver.cel import operators, ordering
 from control_plane.apiserver.cel.budget import Budget
 from control_plane.apiserver.cel.errors import EvaluationError
 from control_plane.apiserver.cel.functions import Library, item_cost
@@ -61,17 +61,31 @@ def last_index_of(items: list[Any], item: Any) -> int:
     return max((index for index, each in enumerate(items) if operators.equal(each, item)), default=-1)
 
 
-@declare("method slice(list(<A>), int, int) -> list(<A>)", cost=item_cost)
+def _slice_cost(items: list[Any], start: int, end: int) -> int:
+    return ordering.ALLOCATION_COST + max(end - start, 0)
+
+
+@declare("method slice(list(<A>), int, int) -> list(<A>)", cost=_slice_cost)
 def slice_(items: list[Any], start: int, end: int) -> list[Any]:
-    if start < 0 or end < 0 or start > end or end > len(items):
+    if start < 0 or end < 0:
+        raise EvaluationError(f"cannot slice({start}, {end}), negative indexes not supported")
+    if start > end:
+        why = "start index must be less than or equal to end index"
+        raise EvaluationError(f"cannot slice({start}, {end}), {why}")
+    if end > len(items):
         raise EvaluationError(f"cannot slice({start}, {end}), list is length {len(items)}")
     return items[start:end]
 
 
-@declare(
-    "method flatten(list(<A>)) -> list(dyn)", "method flatten(list(<A>), int) -> list(dyn)", cost=item_cost
-)
+def _flatten_cost(items: list[Any], depth: int = 1) -> int:
+    return ordering.ALLOCATION_COST + max(depth, 0) * len(items)
+
+
+@declare("method flatten(list(list(<A>))) -> list(<A>)", cost=_flatten_cost)
+@declare("method flatten(list(dyn), int) -> list(dyn)", cost=_flatten_cost)
 def flatten(items: list[Any], depth: int = 1) -> list[Any]:
+    if depth < 0:
+        raise EvaluationError("level must be non-negative")
     flat: list[Any] = []
     for each in items:
         if isinstance(each, list) and depth > 0:
@@ -81,7 +95,7 @@ def flatten(items: list[Any], depth: int = 1) -> list[Any]:
     return flat
 
 
-@declare("method distinct(list(<A>)) -> list(<A>)", cost=lambda items: 1 + len(items) * len(items) // 2)
+@declare("method distinct(list(<A>)) -> list(<A>)", cost=ordering.cost)
 def distinct(items: list[Any]) -> list[Any]:
     found: list[Any] = []
     for each in items:
@@ -90,20 +104,20 @@ def distinct(items: list[Any]) -> list[Any]:
     return found
 
 
-@declare("method reverse(list(<A>)) -> list(<A>)", cost=item_cost)
+@declare("method reverse(list(<A>)) -> list(<A>)", cost=lambda items: ordering.ALLOCATION_COST + len(items))
 def reverse(items: list[Any]) -> list[Any]:
     return items[::-1]
 
 
-@declare(*(f"method sort(list({each})) -> list({each})" for each in _COMPARABLE), cost=item_cost)
+@declare(*(f"method sort(list({each})) -> list({each})" for each in _COMPARABLE), cost=ordering.cost)
 def sort(items: list[Any]) -> list[Any]:
-    return sorted(items, key=cmp_to_key(_compare))
+    return ordering.ordered(items, items)
 
 
-def _compare(one: Any, other: Any) -> int:
-    return -1 if operators.less(one, other) else int(operators.less(other, one))
-
-
-@declare("function lists.range(int) -> list(int)", cost=lambda count: 1 + max(count, 0))
+@declare(
+    "function lists.range(int) -> list(int)", cost=lambda count: ordering.ALLOCATION_COST + max(count, 0)
+)
 def range_(count: int) -> list[int]:
+    if count < 0:
+        raise EvaluationError(f"lists.range: size must be non-negative, got {count}")
     return list(range(count))

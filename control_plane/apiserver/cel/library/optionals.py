@@ -39,6 +39,16 @@ def value(optional: Optional) -> Any:
     return optional.value
 
 
+@declare("method first(list(<A>)) -> optional(<A>)", cost=lambda items: 1)
+def first(items: list[Any]) -> Optional:
+    return Optional(items[0]) if items else NONE
+
+
+@declare("method last(list(<A>)) -> optional(<A>)", cost=lambda items: 1)
+def last(items: list[Any]) -> Optional:
+    return Optional(items[-1]) if items else NONE
+
+
 @declare("method or(optional(<A>), optional(<A>)) -> optional(<A>)")
 def or_(optional: Optional, other: Optional) -> Optional:
     return optional if optional.present else other

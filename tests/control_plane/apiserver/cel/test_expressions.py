@@ -114,6 +114,14 @@ TRUE = [
     "[3, 1, 2].min() == 1 && [3, 1, 2].max() == 3",
     "[1, 2, 1].indexOf(1) == 0 && [1, 2, 1].lastIndexOf(1) == 2 && [1].indexOf(5) == -1",
     "sets.contains([1, 2], [2]) && sets.equivalent([1, 1], [1]) && sets.intersects([1], [1, 2])",
+    "[3, 1, 2].sort() == [1, 2, 3] && ['b', 'a'].sort() == ['a', 'b'] && [].sort() == []",
+    "['ccc', 'a', 'bb'].sortBy(e, e.size()) == ['a', 'bb', 'ccc'] && [3, 1, 2].sortBy(e, -e) == [3, 2, 1]",
+    "object.nested.sortBy(e, !e.on).map(e, e.name) == ['x', 'y']",
+    "[[1, 7], [0, 8], [1, 9]].sortBy(e, e[0]).map(e, e[1]) == [8, 7, 9]",
+    "[[1, 2], [3]].flatten() == [1, 2, 3] && [[[1]], [[2]]].flatten(2) == [1, 2] && [[1]].flatten(0) == [[1]]",
+    "[1, 2, 2, 1].distinct() == [1, 2] && [1, 2].reverse() == [2, 1] && lists.range(3) == [0, 1, 2]",
+    "[1, 2, 3].slice(1, 3) == [2, 3] && [1].slice(0, 0) == []",
+    "[1, 2].first().value() == 1 && [1, 2].last().value() == 2 && !object.items.slice(0, 0).first().hasValue()",
     # regex
     "'abc 123'.find('[0-9]+') == '123' && 'abc'.find('[0-9]+') == ''",
     "'1 22 3'.findAll('[0-9]+') == ['1', '22', '3'] && '1 22 3'.findAll('[0-9]+', 1) == ['1']",
@@ -175,7 +183,7 @@ VALUES: list[tuple[str, Any]] = [
     ("9223372036854775807", 9223372036854775807),
     ("-9223372036854775808", -9223372036854775808),
     ("1.0 / 0.0", math.inf),
-    ("[1, 'a', null]", [1, "a", None]),
+    ("[dyn(1), 'a', null]", [1, "a", None]),
     ("{'a': [1u]}", {"a": [1]}),
     ("object.labels.map(k, k)", ["app", "tier"]),
 ]
@@ -196,11 +204,18 @@ FAILS = [
     ("[1][5]", "index out of bounds: 5"),
     ("object.name + 1", "no such overload"),
     ("object.name && true", "no such overload"),
-    ("duration('nonsense')", 'time: invalid duration "nonsense"'),
+    ("duration(string('nonsense'))", 'time: invalid duration "nonsense"'),
     ("optional.none().value()", "optional.none() dereference"),
     ("[].min()", "min called on empty list"),
     ("object.items.all(i, object.zz == i)", "no such key: zz"),
     ("'abc'.substring(5)", "index out of range: 5"),
+    ("[1].slice(0, 2)", "cannot slice(0, 2), list is length 1"),
+    ("[1].slice(-1, 1)", "cannot slice(-1, 1), negative indexes not supported"),
+    ("[1].slice(1, 0)", "cannot slice(1, 0), start index must be less than or equal to end index"),
+    ("[[1]].flatten(-1)", "level must be non-negative"),
+    ("lists.range(-1)", "lists.range: size must be non-negative, got -1"),
+    ("[dyn(1), 'a'].sortBy(e, e)", "list elements must have the same type"),
+    ("[1].sortBy(e, object.labels)", "list elements must be comparable"),
     ("ip('::ffff:1.2.3.4')", "IPv4-mapped IPv6 address '::ffff:1.2.3.4' is not allowed"),
 ]
 
@@ -267,6 +282,36 @@ REFUSED = [
         "'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}\n"
         " | self.replicas >\n | ...............^",
     ),
+    (
+        "[1, 'a']",
+        "ERROR: <input>:1:5: expected type 'int' but found 'string'\n | [1, 'a']\n | ....^",
+    ),
+    (
+        "{'a': 1, 'b': 'c'}",
+        "ERROR: <input>:1:15: expected type 'int' but found 'string'\n | {'a': 1, 'b': 'c'}\n | ..............^",
+    ),
+    (
+        "{'a': 1, 2: 2}",
+        "ERROR: <input>:1:10: expected type 'string' but found 'int'\n | {'a': 1, 2: 2}\n | .........^",
+    ),
+    (
+        "self.name.matches('[')",
+        "ERROR: <input>:1:19: invalid matches argument\n | self.name.matches('[')\n | ..................^",
+    ),
+    (
+        "self.when > timestamp('now')",
+        "ERROR: <input>:1:23: invalid timestamp argument\n | self.when > timestamp('now')\n"
+        " | ......................^",
+    ),
+    (
+        "duration('1x')",
+        "ERROR: <input>:1:10: invalid duration argument\n | duration('1x')\n | .........^",
+    ),
+    (
+        "self.tags.sortBy(t, [t])",
+        "ERROR: <input>:1:17: found no matching overload for '@sortByAssociatedKeys' applied to "
+        "'list(string).(list(list(string)))'\n | self.tags.sortBy(t, [t])\n | ................^",
+    ),
     ("package == 1", "ERROR: <input>:1:1: reserved identifier: package\n | package == 1\n | ^"),
 ]
 
@@ -285,7 +330,10 @@ RESULTS = [
     ("self.labels", cel.map_of(cel.STRING, cel.STRING)),
     ("self.when.getHours()", cel.INT),
     ("self.replicas > 1 ? 'a' : 'b'", cel.STRING),
-    ("[1, 'a']", cel.list_of(cel.DYN)),
+    ("[dyn(1), 'a']", cel.list_of(cel.DYN)),
+    ("[self.tags].flatten()", cel.list_of(cel.STRING)),
+    ("self.tags.sortBy(t, t.size())", cel.list_of(cel.STRING)),
+    ("self.tags.first()", cel.types.optional_of(cel.STRING)),
     ("self.x__dash__y", cel.INT),
 ]
 
@@ -307,6 +355,24 @@ def test_a_budget_ends_what_costs_too_much() -> None:
     assert program.evaluate({"a": list(range(5))}) is True
     with pytest.raises(cel.BudgetExceeded):
         program.evaluate({"a": list(range(1000))})
+
+
+@pytest.mark.parametrize(
+    ("text", "cost"),
+    [
+        ("[3, 1, 2].sort()", 10 + 11 + 2 * 9),
+        ("['c', 'b'].sort()", 10 + 11 + 8),
+        ("[3, 1, 2].distinct()", 10 + 11 + 2 * 9),
+        ("[3, 1, 2].reverse()", 10 + 11 + 3),
+        ("[3, 1, 2].slice(0, 2)", 10 + 11 + 2),
+        ("[[1], [2]].flatten()", 30 + 11 + 2),
+        ("lists.range(7)", 11 + 7),
+    ],
+)
+def test_what_a_call_costs(text: str, cost: int) -> None:
+    budget = cel.Budget(1000)
+    cel.compile_expression(text, {}).evaluate({}, budget)
+    assert 1000 - budget.left == cost
 
 
 def test_a_budget_is_shared() -> None:
