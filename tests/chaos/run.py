@@ -80,6 +80,7 @@ class Chaos:
             self.one_way,
             self.slow_disk,
             self.full_disk,
+            self.clock_step,
             self.kill_all,
             self.mixed,
             self.replace,
@@ -197,6 +198,14 @@ class Chaos:
         member.break_()
         await asyncio.sleep(0.5)
         return "full disk"
+
+    async def clock_step(self) -> str:
+        """The time of day jumps on one member, and back while it is busy."""
+        member = await self._victim()
+        member.break_(clock_ahead_s=self.rng.choice([-86_400.0, -30.0, 30.0, 86_400.0]))
+        await self._for_a_while()
+        member.break_()
+        return "clock step"
 
     async def replace(self) -> str:
         await self.cluster.replace(await self._victim())
