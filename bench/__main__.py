@@ -19,6 +19,7 @@ DRIVERS = {
     "store-requests": "bench.store.bars:run_requests",
     "store-memory": "bench.store.bars:run_memory",
     "store-stall": "bench.store.bars:run_stall",
+    "store-steady": "bench.store.bars:run_steady",
     "scheduling": "bench.cluster.scheduling",
     "scale": "bench.cluster.scale",
     "apiserver": "bench.apiserver.load",

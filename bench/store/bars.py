@@ -1,7 +1,7 @@
 """The store beside a real etcd: three members each, TLS, every sync on the checkout's disk, one run, turn about.
 
 The parts: throughput, watchers, failover on one pair of clusters; memory on a fresh pair; the stall of requests by
-a background snapshot on a fresh Balsa alone (etcd writes its state in place).
+a background snapshot on a fresh Balsa alone (etcd writes its state in place); ten minutes of full load.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 
 import uvloop
 
-from bench.store import failover, memory, stall, throughput, watchers
+from bench.store import failover, memory, stall, steady, throughput, watchers
 from bench.store.clusters import both
 
 DISK = Path(__file__).parents[2]  # the checkout's, since a memory file system would make every sync free
 
 
 def run() -> dict[str, Any]:
-    return run_requests() | run_memory() | run_stall()
+    return run_requests() | run_memory() | run_stall() | run_steady()
 
 
 def run_requests() -> dict[str, Any]:
@@ -31,6 +31,10 @@ def run_memory() -> dict[str, Any]:
 
 def run_stall() -> dict[str, Any]:
     return {"requests while a snapshot of 1 GiB is written": uvloop.run(_stall())}
+
+
+def run_steady() -> dict[str, Any]:
+    return {"ten minutes of full load": uvloop.run(_steady())}
 
 
 async def _requests() -> dict[str, Any]:
@@ -53,3 +57,8 @@ async def _memory() -> dict[str, Any]:
 async def _stall() -> dict[str, Any]:
     async with both(DISK, ("balsa",)) as clusters:
         return await stall.measure(clusters["balsa"])
+
+
+async def _steady() -> dict[str, Any]:
+    async with both(DISK, ("balsa",)) as clusters:
+        return await steady.measure(clusters["balsa"])
