@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from control_plane.api.defaults.registry import Object, defaults, each, fill, struct
+from control_plane.api.pod_resources import HUGE_PAGES, is_pod_level, of_container, of_containers
 
 _POD_SPEC = {
     "restartPolicy": "Always",
@@ -42,7 +45,7 @@ def pod(obj: Object) -> None:
     for container in each(spec, "initContainers", "containers"):
         requests_from_limits(struct(container, "resources"))
     if "resources" in spec:
-        requests_from_limits(spec["resources"])
+        _pod_level(spec)
 
 
 @defaults("v1", "PodTemplate")
@@ -78,6 +81,27 @@ def requests_from_limits(resources: Object) -> None:
     limits = resources.get("limits")
     if limits:
         resources["requests"] = {**limits, **(resources.get("requests") or {})}
+
+
+def _pod_level(spec: Object) -> None:
+    """Huge pages are limited as the containers' are together; what is limited and not requested is requested as
+    the containers do together, else as much as it is limited (KEP 2837)."""
+    resources = spec["resources"]
+    limits, requests = dict(resources.get("limits") or {}), dict(resources.get("requests") or {})
+    if limits or requests:
+        together = of_containers(spec, partial(of_container, kind="limits"))
+        for name, amount in together.items():
+            if name.startswith(HUGE_PAGES) and name not in requests:
+                limits.setdefault(name, str(amount))
+    if limits:
+        together = of_containers(spec, partial(of_container, kind="requests"))
+        for name, amount in together.items():
+            if is_pod_level(name) and not name.startswith(HUGE_PAGES):
+                requests.setdefault(name, str(amount))
+        requests = {name: limits[name] for name in limits if is_pod_level(name)} | requests
+    for kind, amounts in (("limits", limits), ("requests", requests)):
+        if amounts:
+            resources[kind] = amounts
 
 
 def _container(container: Object) -> None:

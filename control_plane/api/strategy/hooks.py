@@ -66,26 +66,33 @@ def _only_ephemeral_containers(new: Object, old: Object) -> None:
 
 
 def _only_resources(new: Object, old: Object) -> None:
-    """`pods/resize`: resources and resize policies of containers, nothing else."""
+    """`pods/resize`: resources and resize policies of containers and resources of the pod, nothing else. Containers
+    that are not the same ones are left for validation to refuse."""
     wanted = new.get("spec") or {}
     _restore_all_but_metadata(new, old)
     spec = dict(old.get("spec") or {})
     for key in ("containers", "initContainers"):
-        if key in spec:
-            spec[key] = _with_resources(spec[key], wanted.get(key) or [])
-    if "resources" in wanted:
-        spec["resources"] = wanted["resources"]
+        if key in spec or key in wanted:
+            spec[key] = _with_resources(spec.get(key) or [], wanted.get(key) or [])
+    _replace(spec, wanted, "resources")
     new["spec"] = spec
 
 
 def _with_resources(containers: list[Object], wanted: list[Object]) -> list[Object]:
-    by_name = {container.get("name"): container for container in wanted}
-    merged = []
-    for container in containers:
-        asked = by_name.get(container.get("name"), container)
-        changes: Object = {key: asked[key] for key in ("resources", "resizePolicy") if key in asked}
-        merged.append({**container, **changes})
+    if [each.get("name") for each in containers] != [each.get("name") for each in wanted]:
+        return wanted
+    merged = [dict(container) for container in containers]
+    for container, asked in zip(merged, wanted, strict=True):
+        for key in ("resources", "resizePolicy"):
+            _replace(container, asked, key)
     return merged
+
+
+def _replace(obj: Object, by: Object, key: str) -> None:
+    """Absent there is absent here."""
+    obj.pop(key, None)
+    if key in by:
+        obj[key] = by[key]
 
 
 def _restore_all_but_metadata(new: Object, old: Object) -> None:

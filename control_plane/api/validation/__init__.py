@@ -27,6 +27,7 @@ from control_plane.api.validation import (
     migration,
     networking,
     pod,
+    pod_resize,
     pod_update,
     policy,
     quota,
@@ -44,7 +45,7 @@ _AREAS = (
     access, autoscaling, batch, cluster, config, csi, devices, flowcontrol, ingress, migration, networking, pod, pod_update, policy,
     quota, service, status, storage, workloads,
 )  # fmt: skip
-_OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_update.resize}
+_OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_resize.resize}
 
 Object = dict[str, Any]
 

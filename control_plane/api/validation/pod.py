@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.validation import containers, metadata, placement, volumes
+from control_plane.api.validation import containers, metadata, placement, pod_resources, volumes
 from control_plane.api.validation.registry import Errors, Object, on_create, one_of, problems, spec_of
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -51,6 +51,7 @@ def pod_spec(path: str, spec: Mapping[str, Any]) -> Errors:
     listed = spec.get("volumes") or []
     yield from volumes.volumes(f"{path}.volumes", listed)
     yield from containers.all_containers(path, spec, {volume.get("name", ""): volume for volume in listed})
+    yield from pod_resources.pod_level(f"{path}.resources", spec)
     yield from one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
     yield from one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
     yield from _dns_config(f"{path}.dnsConfig", spec.get("dnsConfig"), spec.get("dnsPolicy"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control_plane.api import errors, meta
-from control_plane.api.strategy.qos import qos_class
+from control_plane.api import errors
 from control_plane.api.validation import pod as pods
 from control_plane.api.validation.registry import Errors, Object, on_update, spec_of
 
@@ -14,9 +13,6 @@ _ALLOWED = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-_RESIZABLE = ("cpu", "memory")
-_MIRROR = "kubernetes.io/config.mirror"
-_RESIZE_ONLY = "only cpu and memory resources are mutable"
 
 
 @on_update("pods")
@@ -119,41 +115,3 @@ def ephemeral_containers(new: Object, old: Object) -> Errors:
                 "spec.ephemeralContainers",
                 f"existing ephemeral containers {errors.quote(container.get('name', ''))} may not be changed\n",
             )
-
-
-def resize(new: Object, old: Object) -> Errors:
-    """Amounts of processor time and memory may change, within the class of service."""
-    spec, before = spec_of(new), spec_of(old)
-    yield from pods.pod_spec("spec", spec)
-    if meta.annotations(old).get(_MIRROR) is not None:
-        yield errors.forbidden_field("", "static pods cannot be resized")
-    if (before.get("os") or {}).get("name") == "windows":
-        yield errors.forbidden_field("", "windows pods cannot be resized")
-    quality = qos_class(spec)
-    if quality != ((old.get("status") or {}).get("qosClass") or qos_class(before)):
-        yield errors.invalid_value("spec", quality, "Pod QOS Class may not change as a result of resizing")
-    others_change = False
-    for key in ("containers", "initContainers"):
-        for index, (container, was) in enumerate(
-            zip(spec.get(key) or (), before.get(key) or (), strict=False)
-        ):
-            yield from _removed(f"spec.{key}[{index}].resources", container, was)
-            others_change = others_change or _others(container) != _others(was)
-    if others_change:
-        yield errors.forbidden_field("spec", _RESIZE_ONLY)
-
-
-def _removed(path: str, container: dict[str, Any], was: dict[str, Any]) -> Errors:
-    for side in ("requests", "limits"):
-        now, then = ((c.get("resources") or {}).get(side) or {} for c in (container, was))
-        if then.keys() - now.keys():
-            yield errors.forbidden_field(path, f"resource {side} cannot be removed")
-
-
-def _others(container: dict[str, Any]) -> dict[str, Any]:
-    """What it asks for beside the resources that may change."""
-    resources = container.get("resources") or {}
-    return {
-        side: {name: amount for name, amount in (resources.get(side) or {}).items() if name not in _RESIZABLE}
-        for side in ("requests", "limits")
-    }
