@@ -1,8 +1,8 @@
 """python -m tests.fuzz.openapi [--examples N] [--seed N] [--program PATH] [GROUP …]
 
-Asks an apiserver of its own for its OpenAPI documents and has Schemathesis (which is not among the project's
-dependencies: `pip install schemathesis`) send requests that follow them and requests that do not. Judged: no 5xx, and
-no answer that the document does not describe. GROUP is a part of a document's path, such as `apps/v1`.
+Asks an apiserver of its own for its OpenAPI documents and has Schemathesis send requests that follow them and
+requests that do not. Judged: no 5xx, and no answer that the document does not describe. GROUP is a part of a
+document's path, such as `apps/v1`. Schemathesis is no dependency of the project: `pip install schemathesis`.
 """
 
 from __future__ import annotations
