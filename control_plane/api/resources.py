@@ -216,6 +216,7 @@ TABLE: Mapping[tuple[str, str], tuple[Row, ...]] = {
 _DEVICES = ("resource.k8s.io", "v1")
 
 OFF_BY_DEFAULT: Mapping[tuple[str, str], tuple[Row, ...]] = {
+    ("certificates.k8s.io", "v1beta1"): (_cluster("clustertrustbundles", "ClusterTrustBundle"),),
     ("resource.k8s.io", "v1beta2"): (
         Row("deviceclasses", "DeviceClass", namespaced=False, stored_as=_DEVICES),
         _cluster("devicetaintrules", "DeviceTaintRule", sub=(STATUS,)),

@@ -34,6 +34,7 @@ _FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "replicasets.apps": {"status.replicas": ("status", "replicas")},
     "jobs.batch": {"status.successful": ("status", "succeeded")},
     "certificatesigningrequests.certificates.k8s.io": {"spec.signerName": ("spec", "signerName")},
+    "clustertrustbundles.certificates.k8s.io": {"spec.signerName": ("spec", "signerName")},
     "resourceslices.resource.k8s.io": {
         "spec.driver": ("spec", "driver"),
         "spec.nodeName": ("spec", "nodeName"),

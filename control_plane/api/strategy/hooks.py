@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.api import meta
-from control_plane.api.strategy import devices, label_keys, service
+from control_plane.api.strategy import certificates, devices, label_keys, service
 from control_plane.api.strategy.qos import qos_class
 
 Object = dict[str, Any]
@@ -197,59 +197,6 @@ def _create_volume(volume: Object) -> None:
     volume["status"] = {"phase": "Pending"}
 
 
-def _create_request_as(request: Object, user: Mapping[str, Any]) -> None:
-    """Who asks for a certificate is who is logged in, whatever the object says."""
-    spec = request.setdefault("spec", {})
-    for key in ("username", "uid", "groups", "extra"):
-        spec.pop(key, None)
-        if user.get(key):
-            spec[key] = user[key]
-
-
-def _keep_spec(new: Object, old: Object) -> None:
-    new["spec"] = old.get("spec") or {}
-
-
-def _only_approval(new: Object, old: Object) -> None:
-    """`approval` may change the conditions and nothing else."""
-    conditions = (new.get("status") or {}).get("conditions") or []
-    new["spec"] = old.get("spec") or {}
-    new["status"] = {key: value for key, value in (old.get("status") or {}).items() if key != "conditions"}
-    _set_conditions(new, old, conditions)
-
-
-def _only_certificate(new: Object, old: Object) -> None:
-    """`status` may set everything but the decision."""
-    status = new.setdefault("status", {})
-    given = status.get("conditions") or []
-    decided = [c for c in (old.get("status") or {}).get("conditions") or () if _is_decision(c)]
-    if len(decided) == sum(map(_is_decision, given)):
-        left = iter(decided)
-        conditions = [next(left) if _is_decision(each) else each for each in given]
-    else:
-        conditions = [*decided, *(each for each in given if not _is_decision(each))]
-    _set_conditions(new, old, conditions)
-
-
-def _set_conditions(new: Object, old: Object, conditions: Sequence[Object]) -> None:
-    """With the times that clients leave to the server: of the last change of the status, and of the last write."""
-    now = meta.now_rfc3339()
-    known = {(c.get("type"), c.get("status")): c for c in (old.get("status") or {}).get("conditions") or ()}
-    stamped = []
-    for each in conditions:
-        before = known.get((each.get("type"), each.get("status"))) or {}
-        since = each.get("lastTransitionTime") or before.get("lastTransitionTime") or now
-        updated = each.get("lastUpdateTime") or before.get("lastUpdateTime") or now
-        stamped.append({**each, "lastTransitionTime": since, "lastUpdateTime": updated})
-    new["status"].pop("conditions", None)
-    if stamped:
-        new["status"]["conditions"] = stamped
-
-
-def _is_decision(condition: Object) -> bool:
-    return condition.get("type") in ("Approved", "Denied")
-
-
 def _create_definition(definition: Object) -> None:
     """A CustomResourceDefinition starts with its storage version among the stored ones."""
     versions = (definition.get("spec") or {}).get("versions") or ()
@@ -298,10 +245,10 @@ HOOKS: Mapping[str, Hooks] = {
     "jobs.batch": Hooks(create=_create_job),
     "daemonsets.apps": Hooks(create=_create_daemon_set, update=_update_daemon_set),
     "certificatesigningrequests.certificates.k8s.io": Hooks(
-        create_as=_create_request_as,
-        update=_keep_spec,
-        status_update=_only_certificate,
-        subresources={"approval": _only_approval},
+        create_as=certificates.create_as,
+        update=certificates.keep_spec,
+        status_update=certificates.keep_decisions,
+        subresources={"approval": certificates.only_conditions},
     ),
     "resourceclaims.resource.k8s.io": Hooks(status_update=devices.update_claim_status),
     "devicetaintrules.resource.k8s.io": Hooks(create=devices.create_rule, update=devices.update_rule),

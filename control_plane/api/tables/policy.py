@@ -92,6 +92,11 @@ def _request_state(obj: Object) -> str:
     return state + (",Issued" if status.get("certificate") else "")
 
 
+@table("certificates.k8s.io/v1beta1", "clustertrustbundles", "Name, SignerName")
+def cluster_trust_bundle(obj: Object, now_s: float) -> Cells:
+    return [name_of(obj), _spec(obj).get("signerName") or NONE]
+
+
 @table(
     "scheduling.k8s.io/v1",
     "priorityclasses",

@@ -17,6 +17,7 @@ from control_plane.api.validation import (
     access,
     autoscaling,
     batch,
+    certificates,
     cluster,
     config,
     csi,
@@ -42,10 +43,14 @@ from control_plane.api.validation.warnings import warnings
 __all__ = ["validate_create", "validate_update", "warnings"]
 
 _AREAS = (
-    access, autoscaling, batch, cluster, config, csi, devices, flowcontrol, ingress, migration, networking, pod, pod_update, policy,
+    access, autoscaling, batch, certificates, cluster, config, csi, devices, flowcontrol, ingress, migration, networking, pod, pod_update, policy,
     quota, service, status, storage, workloads,
 )  # fmt: skip
-_OWN_RULES = {"ephemeralcontainers": pod_update.ephemeral_containers, "resize": pod_resize.resize}
+_OWN_RULES = {
+    "approval": certificates.approval,
+    "ephemeralcontainers": pod_update.ephemeral_containers,
+    "resize": pod_resize.resize,
+}
 
 Object = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""RBAC and certificates."""
+"""RBAC."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from control_plane.api import errors, names
 from control_plane.api.validation.registry import (
     Errors,
     Object,
-    immutable,
     on_create,
     on_update,
     problems,
-    spec_of,
 )
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -106,36 +104,3 @@ def _subject(path: str, subject: dict[str, Any], namespaced: bool) -> Errors:
 def binding_update(new: Object, old: Object) -> Errors:
     if new.get("roleRef") != old.get("roleRef"):
         yield errors.invalid_value("roleRef", new.get("roleRef"), "cannot change roleRef")
-
-
-@on_create("certificatesigningrequests.certificates.k8s.io")
-def certificate_request(obj: Object) -> Errors:
-    spec = spec_of(obj)
-    if not spec.get("usages"):
-        yield errors.required("spec.usages")
-    signer = spec.get("signerName", "")
-    domain, slash, rest = signer.partition("/")
-    if not signer:
-        yield errors.required("spec.signerName")
-    elif not slash or not rest:
-        yield errors.invalid_value(
-            "spec.signerName",
-            signer,
-            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
-        )
-    else:
-        yield from problems("spec.signerName", domain, names.dns_subdomain(domain))
-    expiration_s = spec.get("expirationSeconds")
-    if expiration_s is not None and expiration_s < 600:
-        yield errors.invalid_value(
-            "spec.expirationSeconds",
-            expiration_s,
-            "may not specify a duration less than 600 seconds (10 minutes)",
-        )
-    if not spec.get("request"):
-        yield errors.invalid_value("spec.request", "", "PEM block type must be CERTIFICATE REQUEST")
-
-
-@on_update("certificatesigningrequests.certificates.k8s.io")
-def certificate_request_update(new: Object, old: Object) -> Errors:
-    yield from immutable("spec", new.get("spec"), old.get("spec"))

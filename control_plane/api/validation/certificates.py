@@ -33,6 +33,7 @@ BUNDLES = "clustertrustbundles.certificates.k8s.io"
 APPROVED, DENIED, FAILED = "Approved", "Denied", "Failed"
 LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
 MIN_EXPIRATION_S = 600
+MAX_SIGNER_CHARS = names.SUBDOMAIN_MAX + 1 + names.SUBDOMAIN_MAX + names.LABEL_MAX + 1
 MAX_BUNDLE_BYTES = 1 << 20
 _CONDITIONS, _CERTIFICATE = "status.conditions", "status.certificate"
 _STATUSES = ("False", "True", "Unknown")
@@ -119,7 +120,7 @@ def signer_name(path: str, signer: str) -> Errors:
         yield errors.invalid_value(path, signer, why)
         return
     domain, rest = segments
-    longest = names.MAX_SUBDOMAIN_CHARS
+    longest = names.SUBDOMAIN_MAX
     if len(domain) > longest:
         yield errors.too_long(path, longest)
     labels = domain.split(".")
@@ -128,14 +129,18 @@ def signer_name(path: str, signer: str) -> Errors:
         why = "should be a domain with at least two segments separated by dots"
         yield errors.invalid_value(path, domain, why)
     yield from _first_wrong(path, rest, rest.split("."), names.dns_subdomain)
-    if len(signer) > longest + 1 + longest + names.MAX_LABEL_CHARS + 1:
-        yield errors.too_long(path, longest + 1 + longest + names.MAX_LABEL_CHARS + 1)
+    if len(signer) > MAX_SIGNER_CHARS:
+        yield errors.too_long(path, MAX_SIGNER_CHARS)
 
 
-def _first_wrong(path: str, shown: str, labels: Sequence[str], check: Callable[[str], Sequence[str]]) -> Errors:
+def _first_wrong(
+    path: str, shown: str, labels: Sequence[str], check: Callable[[str], Sequence[str]]
+) -> Errors:
     for label in labels:
         if found := list(check(label)):
-            yield from problems(path, shown, [f"validating label {errors.quote(label)}: {each}" for each in found])
+            yield from problems(
+                path, shown, [f"validating label {errors.quote(label)}: {each}" for each in found]
+            )
             return
 
 
@@ -153,7 +158,9 @@ def signing(new: Object, old: Object) -> Errors:
         if len(after) > len(before):
             yield errors.forbidden_field(_CONDITIONS, f'updates may not add a condition of type "{decision}"')
         elif len(after) == len(before) and after != before:
-            yield errors.forbidden_field(_CONDITIONS, f'updates may not modify a condition of type "{decision}"')
+            yield errors.forbidden_field(
+                _CONDITIONS, f'updates may not modify a condition of type "{decision}"'
+            )
     issued, given = dig(old, "status", "certificate"), dig(new, "status", "certificate")
     if issued and given != issued:
         yield errors.forbidden_field(_CERTIFICATE, "updates may not modify existing certificate content")
@@ -180,9 +187,8 @@ def _conditions(conditions: Sequence[Any], before: Sequence[Any]) -> Errors:
         path, type_ = f"{_CONDITIONS}[{index}]", types[index]
         if not type_ and "" not in types_before:
             yield errors.required(f"{path}.type")
-        status, valid = condition.get("status", ""), _STATUSES
-        if type_ in (APPROVED, DENIED, FAILED):
-            valid = ("True",)
+        status = condition.get("status", "")
+        valid = ("True",) if type_ in (APPROVED, DENIED, FAILED) else _STATUSES
         if not status:
             yield errors.required(f"{path}.status")
         elif status not in valid:

@@ -22,6 +22,7 @@ NAME_RULES: dict[str, names.Check] = {
         for name in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
     },
     "certificatesigningrequests.certificates.k8s.io": names.path_segment,
+    "clustertrustbundles.certificates.k8s.io": names.path_segment,  # validation/certificates.py knows more
     "apiservices.apiregistration.k8s.io": names.path_segment,
     "events": names.path_segment,
     "events.events.k8s.io": names.path_segment,

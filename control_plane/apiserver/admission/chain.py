@@ -16,6 +16,7 @@ from control_plane.apiserver.admission.plugins.certificates import (
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    ClusterTrustBundleAttest,
 )
 from control_plane.apiserver.admission.plugins.default_classes import DefaultIngressClass, DefaultStorageClass
 from control_plane.apiserver.admission.plugins.default_toleration_seconds import DefaultTolerationSeconds
@@ -73,6 +74,7 @@ PLUGINS: tuple[tuple[Factory, str], ...] = (
     (RuntimeClass, ON),
     (CertificateApproval, ON),
     (CertificateSigning, ON),
+    (ClusterTrustBundleAttest, ON),
     (CertificateSubjectRestriction, ON),
     (DefaultIngressClass, ON),
     (RBACEscalation, ALWAYS),

@@ -1,7 +1,8 @@
-"""CertificateApproval, CertificateSigning, CertificateSubjectRestriction: who may do what with a signer.
+"""CertificateApproval, CertificateSigning, ClusterTrustBundleAttest, CertificateSubjectRestriction: who may do what
+with a signer.
 
-Being allowed to update the subresource is not enough: the approver or signer must also be allowed the verb
-`approve` or `sign` for the signer's name or its whole domain.
+Being allowed to write the object is not enough: one must also be allowed the verb `approve`, `sign` or `attest` for
+the signer's name or its whole domain.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from control_plane.apiserver.authz.interface import Attributes, Authorizer, Deci
 
 GROUP = "certificates.k8s.io"
 RESOURCE = "certificatesigningrequests"
+BUNDLES = "clustertrustbundles"
+_WRITES = (Operation.CREATE, Operation.UPDATE)
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 
@@ -48,6 +51,24 @@ class CertificateSigning(Plugin):
         signer = _signer(request.old_object)
         if not await _may(self._authorizer, request.user, "sign", signer):
             raise forbidden(request, f'user not permitted to sign requests with signerName "{signer}"')
+
+
+class ClusterTrustBundleAttest(Plugin):
+    """Who writes a signer's bundle of trust anchors vouches for them."""
+
+    name = "ClusterTrustBundleAttest"
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._authorizer = dependencies.authorizer
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        if request.operation not in _WRITES or not is_resource(request, GROUP, BUNDLES):
+            return
+        signer = _signer(request.object)
+        if request.old_object is not None and _signer(request.old_object) != signer:
+            raise forbidden(request, "changing signerName is forbidden")
+        if signer and not await _may(self._authorizer, request.user, "attest", signer):
+            raise forbidden(request, f'user not permitted to attest for signerName "{signer}"')
 
 
 class CertificateSubjectRestriction(Plugin):

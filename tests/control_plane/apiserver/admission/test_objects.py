@@ -11,10 +11,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from control_plane.api.errors import StatusError
+from control_plane.apiserver.admission.interface import Operation
 from control_plane.apiserver.admission.plugins.certificates import (
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    ClusterTrustBundleAttest,
 )
 from control_plane.apiserver.admission.plugins.default_classes import DefaultIngressClass, DefaultStorageClass
 from control_plane.apiserver.admission.plugins.event_rate_limit import EventRateLimit, Limit
@@ -243,6 +245,45 @@ class TestCertificates:
         await CertificateSigning(may).validate(asked)
         other = request(CSRS + "/status", signed, UPDATE, old=signed, namespace="")
         await CertificateSigning(dependencies()).validate(other)
+
+    @pytest.mark.parametrize(
+        ("signer", "before", "operation", "refused"),
+        [
+            pytest.param("", None, CREATE, "", id="of no signer"),
+            pytest.param("example.com/x", None, CREATE, "", id="may attest"),
+            pytest.param(
+                "other.com/x",
+                None,
+                CREATE,
+                'user not permitted to attest for signerName "other.com/x"',
+                id="may not",
+            ),
+            pytest.param(
+                "other.com/x", "other.com/x", UPDATE, "user not permitted to attest", id="may not update"
+            ),
+            pytest.param(
+                "example.com/x", "", UPDATE, "changing signerName is forbidden", id="another signer"
+            ),
+            pytest.param("other.com/x", "other.com/x", DELETE, "", id="deletion asks nobody"),
+        ],
+    )
+    async def test_attestation(
+        self, signer: str, before: str | None, operation: Operation, refused: str
+    ) -> None:
+        made = [
+            obj("b", spec={"signerName": each}) if each is not None else None for each in (signer, before)
+        ]
+        asked = request(
+            "clustertrustbundles.certificates.k8s.io", made[0], operation, old=made[1], namespace=""
+        )
+        plugin = ClusterTrustBundleAttest(
+            dependencies(authorizer=FakeAuthorizer("attest signers example.com/x"))
+        )
+        if refused:
+            with pytest.raises(StatusError, match=refused):
+                await plugin.validate(asked)
+        else:
+            await plugin.validate(asked)
 
     @pytest.mark.parametrize(
         ("signer", "organization", "passes"),
