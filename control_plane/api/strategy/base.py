@@ -8,11 +8,11 @@ change `new` in place and never touch `old`; parts of `old` may be shared with `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from control_plane.api import schema
+from control_plane.api.copying import copied
 from control_plane.api.registry import Resource
 from control_plane.api.strategy import hooks
 
@@ -196,7 +196,7 @@ def _make(resource: Resource) -> Strategy:
 
 def _keep(new: Object, old: Object, key: str) -> None:
     if key in old:
-        new[key] = deepcopy(old[key]) if isinstance(old[key], dict | list) else old[key]
+        new[key] = copied(old[key]) if isinstance(old[key], dict | list) else old[key]
     else:
         new.pop(key, None)
 

@@ -62,24 +62,42 @@ async def patched(ctx: Context, patch_body: bytes, stored: Object, options: Writ
         content_type = ctx.request.content_type()
         result = apply_patch(content_type, patch_body, served, patch_schema.of_resource(resource))
         body.fill_kind(result, resource.gvk)
-        result = _checked(ctx, result, patch_body, options)
+        result = _checked(ctx, result, served, patch_body, options)
     write.check_identity(ctx, result)
     rules.default(resource, result)
     return write.to_storage_version(ctx, result)
 
 
-def _checked(ctx: Context, result: Object, patch_body: bytes, options: WriteOptions) -> Object:
+def _checked(
+    ctx: Context, result: Object, served: Object, patch_body: bytes, options: WriteOptions
+) -> Object:
     """The patched object by its schema. Raises StatusError Invalid, in the words kept for patches."""
     _, problems = parse_json(patch_body)  # for its duplicate fields; it has been parsed before
+    untouched = _untouched(ctx, result, served)
     try:
-        found, unknown = body.normalized(ctx, result, ctx.resource.gvk)
+        found, unknown = body.normalized(
+            ctx, {key: value for key, value in result.items() if key not in untouched}, ctx.resource.gvk
+        )
     except DecodeError as error:
         raise _invalid(result, str(error)) from error
+    found.update(untouched)
     problems = [*problems, *unknown]
     if problems and options.field_validation == STRICT:
         raise _invalid(result, "strict decoding error: " + ", ".join(problems))
     body.warn_of(ctx, problems, options.field_validation)
     return found
+
+
+def _untouched(ctx: Context, result: Object, served: Object) -> Object:
+    """What the patch has left as it was went by the schema when it was written: a new status is read without its
+    spec. Only what is stored in this version is known to have."""
+    if not ctx.resource.is_storage_version or ctx.resource.custom:
+        return {}
+    return {
+        key: value
+        for key, value in result.items()
+        if key in served and orjson.dumps(value) == orjson.dumps(served[key])
+    }
 
 
 def _invalid(result: Object, why: str) -> StatusError:

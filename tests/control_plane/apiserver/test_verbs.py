@@ -351,6 +351,16 @@ def test_a_strict_patch_names_unknown_and_duplicate_fields(api: Harness, namespa
     assert "cannot unmarshal number into Go struct field" in typed.body["message"]
 
 
+def test_a_patch_that_changes_no_more_than_a_type_is_refused(api: Harness, namespace: str) -> None:
+    api.create(path_of(namespace), {**config_map("a", a="1"), "immutable": True})
+    headers = {"Content-Type": "application/merge-patch+json"}
+    path = path_of(namespace, name="a")
+    typed = api.request("PATCH", path, {"immutable": 1}, headers)  # which Python takes for True
+    assert (typed.status, typed.body["reason"]) == (422, "Invalid")
+    assert "cannot unmarshal number into Go struct field ConfigMap.immutable" in typed.body["message"]
+    assert api.request("PATCH", path, {"immutable": True}, headers).status == 200
+
+
 def test_patches_at_once_all_take_effect(api: Harness, namespace: str) -> None:
     api.create(path_of(namespace), config_map("a"))
     headers = {"Content-Type": "application/merge-patch+json"}
