@@ -324,6 +324,10 @@ class InformerFactory:
                 self._run(key)
         return self._informers[key]
 
+    def of_all(self, gvr: GVR) -> Informer | None:
+        """The informer of a whole kind, if anybody has asked for it."""
+        return self._informers.get((gvr, "", "", ""))
+
     async def start(self) -> None:
         self._started = True
         for key in self._informers:

@@ -116,8 +116,9 @@ class NodeLifecycleController(Controller):
         super().__init__(context)
         self.nodes = self.informer(NODES)
         self.pods = self.informer(PODS)
-        self.leases = context.informers.informer(LEASES, namespace=LEASE_NAMESPACE)
-        self.informers.append(self.leases)
+        self.leases = self.informer(
+            LEASES
+        )  # of all namespaces: so the garbage collector needs no watch of its own
         pods.index_by_node(self.pods)
         self.heartbeats: dict[str, Heartbeat] = {}
         self.zones = Zones(context.options)
@@ -165,7 +166,7 @@ class NodeLifecycleController(Controller):
     def _heard(self, lease: Object) -> None:
         """Thousands of nodes are heard of many times before one of them has to be looked at."""
         name = meta.name_of(lease)
-        if (node := named(self.nodes, name)) is not None:
+        if meta.namespace_of(lease) == LEASE_NAMESPACE and (node := named(self.nodes, name)) is not None:
             self.heartbeats[name] = observe(self.heartbeats.get(name), node, lease, self.context.now())
 
     def _node_gone(self, node: Object) -> None:

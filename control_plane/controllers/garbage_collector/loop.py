@@ -92,7 +92,12 @@ class GarbageCollector(Controller):
         def observe(obj: Object) -> None:
             self._enqueue(self.graph.observe(identity(obj), obj))
 
-        self.monitors.informer(served.gvr).add_handler(
+        informer = self.context.informers.of_all(
+            served.gvr
+        )  # another loop reads the kind: one watch for both
+        if informer is None:
+            informer = self.monitors.informer(served.gvr)
+        informer.add_handler(
             on_add=observe,
             on_update=lambda _, new: observe(new),
             on_delete=lambda obj: self._enqueue(self.graph.remove(meta.uid_of(obj))),
