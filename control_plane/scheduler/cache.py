@@ -168,9 +168,15 @@ class Cache:
             self._take(uid)
 
     def add_pod(self, pod: PodInfo) -> None:
-        """The API shows it on a node. Replaces what was known or assumed."""
+        """The API shows it on a node. Replaces what was known or assumed; the node has changed only if that counts
+        for something else."""
         self._assumed.pop(pod.uid, None)
-        if pod.uid in self._pods:
+        known = self._pods.get(pod.uid)
+        if known is not None and known.counts_as(pod):
+            self._pods[pod.uid] = pod
+            self._nodes[pod.node_name].replace_pod(pod)
+            return
+        if known is not None:
             self._take(pod.uid)
         self._put(pod)
 

@@ -66,8 +66,9 @@ class Handlers:
         if not _node_of(old):
             self._bound(new)
         elif _decides(old) != _decides(new):
-            self._cache.add_pod(pod_info(new))
-            if action := _pod_changes(old, new):
+            known, pod = self._cache.pod(meta.uid_of(new)), pod_info(new)
+            self._cache.add_pod(pod)
+            if action := _pod_changes(known or pod_info(old), pod):
                 self._queue.happened(ClusterEvent(Kind.ASSIGNED_POD, action), old, new)
 
     def pod_deleted(self, obj: Obj) -> None:
@@ -162,11 +163,11 @@ def _decides(obj: Obj) -> tuple[object, ...]:
     )
 
 
-def _pod_changes(old: Obj, new: Obj) -> Action:
+def _pod_changes(old: PodInfo, new: PodInfo) -> Action:
     action = Action(0)
-    if meta.labels(old) != meta.labels(new):
+    if old.labels != new.labels:
         action |= Action.UPDATE_POD_LABEL
-    if pod_info(old).requests != pod_info(new).requests:
+    if old.requests != new.requests:
         action |= Action.UPDATE_POD_SCALE_DOWN
     return action
 

@@ -98,6 +98,12 @@ class NodeInfo:
         self._count(pod, -1)
         self.touch()
 
+    def replace_pod(self, pod: PodInfo) -> None:
+        """For one that counts the same: what was computed from the node still holds."""
+        for pods in (self.pods, self.pods_with_affinity, self.pods_with_required_anti_affinity):
+            if pod.uid in pods:
+                pods[pod.uid] = pod
+
     def touch(self) -> None:
         self.generation = next(_generations)
 

@@ -67,6 +67,20 @@ class PodInfo:
         name: str = (self.pod.get("status") or {}).get("nominatedNodeName") or ""
         return name
 
+    def counts_as(self, other: PodInfo) -> bool:
+        """Whether on its node nothing looks or weighs otherwise with `other` in this one's place: what was assumed
+        and what the API says of it, or two states of a pod that differ in what its agent reports."""
+        return (
+            self.node_name == other.node_name
+            and self.terminating == other.terminating
+            and self.requests == other.requests
+            and self.non_zero_cpu == other.non_zero_cpu
+            and self.non_zero_memory == other.non_zero_memory
+            and self.labels == other.labels
+            and meta.annotations(self.pod) == meta.annotations(other.pod)
+            and _unplaced(self.pod) == _unplaced(other.pod)
+        )
+
     def on(self, node_name: str) -> PodInfo:
         """The same pod, assumed to be on that node."""
         copy = PodInfo.__new__(PodInfo)
@@ -124,6 +138,11 @@ def _containers(spec: Obj) -> list[Obj]:
 def _volume_images(spec: Obj) -> tuple[str, ...]:
     images = [(volume.get("image") or {}).get("reference") for volume in spec.get("volumes") or ()]
     return tuple(image for image in images if image)
+
+
+def _unplaced(pod: Obj) -> Obj:
+    """Its spec as it was before it had a node: that is all that may change of what pods are placed by."""
+    return {key: value for key, value in (pod.get("spec") or {}).items() if key != "nodeName"}
 
 
 def _all_ask(spec: Obj) -> bool:

@@ -71,6 +71,57 @@ async def test_unconfirmed_bindings_expire(cache: Cache, clock: VirtualClock) ->
     assert used(cache) == 1000
 
 
+SAME = {
+    "confirmed": {},
+    "started": {"status": {"startTime": "2026-01-01T00:00:00Z", "phase": "Running"}},
+    "written again": {"metadata": {"resourceVersion": "7"}},
+}
+OTHER = {
+    "labelled": {"metadata": {"labels": {"app": "y"}}},
+    "annotated": {"metadata": {"annotations": {"a": "b"}}},
+    "terminating": {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
+    "tolerating": {"spec": {"tolerations": [{"operator": "Exists"}]}},
+    "resized": {"spec": {"containers": [{"name": "c0", "resources": {"requests": {"cpu": "2"}}}]}},
+    "promised more": {
+        "status": {
+            "containerStatuses": [{"name": "c0", "resources": {}, "allocatedResources": {"cpu": "3"}}]
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+def test_a_pod_that_counts_the_same_changes_no_node(cache: Cache, change: Obj) -> None:
+    """What was computed of the node still holds; the pod itself is the new one."""
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [near(HOST, APP)]}}
+    obj = pod(cpu="1", labels=APP, affinity=apart)
+    cache.assume(pod_info(obj).on("a"))
+    before = cache.generation
+    seen = pod_info(merged({**obj, "spec": {**obj["spec"], "nodeName": "a"}}, change))
+    cache.add_pod(seen)
+    found = cache.get("a")
+    assert found is not None
+    assert (cache.generation, found.generation) == (before, before)
+    assert cache.pod(seen.uid) is seen
+    assert not cache.is_assumed(seen.uid)
+    for pods in (found.pods, found.pods_with_affinity, found.pods_with_required_anti_affinity):
+        assert list(pods.values()) == [seen]
+
+
+@pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
+def test_a_pod_that_counts_otherwise_changes_its_node(cache: Cache, change: Obj) -> None:
+    obj = pod(cpu="1", labels=APP, on="a")
+    cache.add_pod(pod_info(obj))
+    before = cache.generation
+    cache.add_pod(pod_info(merged(obj, change)))
+    assert cache.generation > before
+    assert list(cache.changed_since(before)) == [cache.get("a")]
+
+
+def merged(obj: Obj, change: Obj) -> Obj:
+    return {**obj, **{key: {**obj.get(key, {}), **value} for key, value in change.items()}}
+
+
 def test_a_confirmed_pod_does_not_expire(cache: Cache) -> None:
     obj = pod(cpu="1", on="a")
     info = pod_info(obj)
