@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from control_plane.api import errors, names
@@ -11,6 +11,7 @@ from control_plane.api.validation.registry import Errors, one_of, problems
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
+_INCLUSION = ("Honor", "Ignore")
 _NODE_OPERATORS = ("DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn")
 
 
@@ -68,7 +69,44 @@ def spread(path: str, constraints: list[Mapping[str, Any]]) -> Errors:
         domains = constraint.get("minDomains")
         if domains is not None and domains <= 0:
             yield errors.invalid_value(f"{where}.minDomains", domains, "must be greater than zero")
+        when = constraint.get("whenUnsatisfiable", "")
+        if domains is not None and when != "DoNotSchedule":
+            why = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {when}"
+            yield errors.invalid_value(f"{where}.minDomains", domains, why)
+        for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
+            if field in constraint:
+                yield from one_of(f"{where}.{field}", constraint[field], _INCLUSION)
+        yield from _label_keys(where, constraint)
         yield from metadata.label_selector(f"{where}.labelSelector", constraint.get("labelSelector"))
+
+
+def _label_keys(path: str, owner: Mapping[str, Any]) -> Errors:
+    """`matchLabelKeys` and `mismatchLabelKeys`. When a pod is judged its selector has them merged in, at the end: what
+    it selected by before is there twice."""
+    selector = owner.get("labelSelector")
+    match, mismatch = (owner.get(field) or [] for field in ("matchLabelKeys", "mismatchLabelKeys"))
+    for field, keys in (("matchLabelKeys", match), ("mismatchLabelKeys", mismatch)):
+        if keys and selector is None:
+            why = "must not be specified when labelSelector is not set"
+            yield errors.forbidden_field(f"{path}.{field}", why)
+            continue
+        for index, key in enumerate(keys):
+            yield from problems(f"{path}.{field}[{index}]", key, names.label_key(key))
+    seen = set((selector or {}).get("matchLabels") or ())
+    for requirement in (selector or {}).get("matchExpressions") or ():
+        key = requirement.get("key", "")
+        if key in match and key in seen:
+            why = "exists in both matchLabelKeys and labelSelector"
+            yield errors.invalid_value(f"{path}[{_last(match, key)}]", key, why)
+        seen.add(key)
+    for index, key in enumerate(match):
+        if key in mismatch:
+            why = "exists in both matchLabelKeys and mismatchLabelKeys"
+            yield errors.invalid_value(f"{path}.matchLabelKeys[{index}]", key, why)
+
+
+def _last(items: Sequence[str], item: str) -> int:
+    return max(index for index, each in enumerate(items) if each == item)
 
 
 def affinity(path: str, rules: Mapping[str, Any]) -> Errors:
@@ -105,6 +143,10 @@ def _weight(path: str, preferred: Mapping[str, Any]) -> Errors:
 
 def _pod_term(path: str, term: Mapping[str, Any]) -> Errors:
     yield from metadata.label_selector(f"{path}.labelSelector", term.get("labelSelector"))
+    yield from metadata.label_selector(f"{path}.namespaceSelector", term.get("namespaceSelector"))
+    for namespace in term.get("namespaces") or ():
+        yield from problems(f"{path}.namespace", namespace, names.dns_label(namespace))
+    yield from _label_keys(path, term)
     key = term.get("topologyKey", "")
     if not key:
         yield errors.required(f"{path}.topologyKey", "can not be empty")
