@@ -105,7 +105,7 @@ def container(
             "io.kubernetes.pod.uid": uid(pod),
             "io.kubernetes.container.name": spec["name"],
         },
-        annotations={BACKOFF_ANNOTATION: str(start.backoff_s), **resize.annotation(spec)},
+        annotations={BACKOFF_ANNOTATION: str(start.backoff_s), **resize.notes(pod, spec)},
         resources=qos.runtime_resources(pod, spec, node_memory_bytes),
         security=security(pod, spec),
         stdin=bool(spec.get("stdin")),

@@ -52,7 +52,8 @@ def _quote(text: str) -> str:
 
 
 def resource(pod: Obj, container: Obj, ref: Obj, node: NodeFacts) -> str:
-    """`limits.cpu` and the like, divided and rounded up; a limit that is not set is the node's allocatable."""
+    """`limits.cpu` and the like, divided and rounded up; a limit that is not set is the pod's, else the node's
+    allocatable."""
     if name := ref.get("containerName"):
         found = find_container(pod, name)
         if found is None:
@@ -63,7 +64,8 @@ def resource(pod: Obj, container: Obj, ref: Obj, node: NodeFacts) -> str:
     listed = asked.get(kind) or {}
     value = listed.get(what)
     if value is None and kind == "limits" and what in ("cpu", "memory", "ephemeral-storage"):
-        value = node.allocatable.get(what)
+        of_pod = (pod["spec"].get("resources") or {}).get("limits") or {}
+        value = of_pod.get(what) or node.allocatable.get(what)
     if kind not in ("limits", "requests"):
         raise ConfigError(f"unsupported container resource : {ref['resource']}")
     return _divided(parse(value if value is not None else "0"), parse(ref.get("divisor") or "1"))

@@ -70,9 +70,12 @@ def _resize(view: View) -> list[Obj]:
 
 def _is_due(view: View) -> bool:
     """So that an agent that was restarted meanwhile shows it too."""
-    statuses = ((each, view.latest(each["name"])) for _, each in containers_by_role(view.pod))
+    lasting = resize.allocation(view.pod)
+    containers = (each for _, each in containers_by_role(view.pod) if each["name"] in lasting)
+    statuses = ((each, view.latest(each["name"])) for each in containers)
     return any(
-        status is not None and is_running(status) and resize.is_due(each, status) for each, status in statuses
+        status is not None and is_running(status) and resize.is_due(view.pod, each, status)
+        for each, status in statuses
     )
 
 

@@ -186,7 +186,7 @@ def _check_running(step: Step, container: Obj, status: ContainerStatus) -> None:
     elif probes.liveness is False:
         grace_s = probe_grace_s(view.pod, container.get("livenessProbe"))
         _stop(step, status, grace_s, f"Container {name} failed liveness probe{suffix}")
-    elif resize.is_due(container, status):
+    elif resize.is_due(view.pod, container, status):
         _resize(step, container, status)
 
 

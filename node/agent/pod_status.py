@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node.agent import container_status, outcome, pod_conditions, pod_phase, qos
+from node.agent import container_status, outcome, pod_conditions, pod_phase, qos, resize
 from node.agent.pod_spec import (
     Obj,
     Role,
@@ -47,6 +47,9 @@ def make(view: View, old: Obj) -> Obj:
         status["initContainerStatuses"] = init
     if debug:
         status["ephemeralContainerStatuses"] = sorted(debug, key=lambda each: str(each["name"]))
+    if whole := resize.pod_level(view.pod):
+        status["resources"] = resize.actuated_pod_level(view.pod, view.latest)
+        status["allocatedResources"] = whole.get("requests") or {}
     if generation := view.pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     return {**status, **_addresses(view, old), **_why(view, phase)}

@@ -1,7 +1,7 @@
-"""Quality of service and what follows from it: the class, cgroup values, the OOM score. Pure.
+"""Quality of service and what follows from it: requests, cgroup values, the OOM score. Pure.
 
-The rules are kubelet's (pkg/apis/core/v1/helper/qos, pkg/kubelet/qos): Guaranteed when every container limits
-CPU and memory and requests no less; BestEffort when none asks for either; Burstable otherwise.
+The rules are kubelet's (pkg/kubelet/qos, pkg/kubelet/cm). What a pod asks for as a whole (KEP 2837) takes
+precedence over its containers, and limits those that have no limit of their own.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane.api.quantity import ZERO, Quantity, parse
-from node.agent.pod_spec import Obj, init_containers, is_sidecar, main_containers
-from node.runtime.interface import Resources
+from control_plane.api.pod_resources import Resources, add, of_container, of_containers, of_pod_level, parse
+from control_plane.api.quantity import ZERO, Quantity
+from control_plane.api.strategy import qos
+from node.agent.pod_spec import Obj, main_containers, sidecars
+from node.runtime.interface import PodResources
+from node.runtime.interface import Resources as RuntimeResources
 
-COMPUTE = ("cpu", "memory")
+amounts = parse
+
 MIN_SHARES = 2
 SHARES_PER_CPU = 1024
 PERIOD_US = 100_000
@@ -22,76 +26,71 @@ GUARANTEED_OOM_ADJ = -997
 BEST_EFFORT_OOM_ADJ = 1000
 
 
-def amounts(listed: Mapping[str, Any] | None) -> dict[str, Quantity]:
-    return {name: parse(value) for name, value in (listed or {}).items()}
-
-
 def qos_class(pod: Obj) -> str:
-    requests: set[str] = set()
-    guaranteed = True
-    for container in [*main_containers(pod), *init_containers(pod)]:
-        asked = container.get("resources") or {}
-        request, limit = _positive(asked.get("requests")), _positive(asked.get("limits"))
-        requests |= request.keys() | limit.keys()
-        if any(name not in limit or request.get(name, limit[name]) != limit[name] for name in COMPUTE):
-            guaranteed = False
-    if not requests:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
+    return qos.qos_class(pod["spec"])
 
 
-def _positive(listed: Mapping[str, Any] | None) -> dict[str, Quantity]:
-    return {name: value for name, value in amounts(listed).items() if name in COMPUTE and value > ZERO}
-
-
-def pod_requests(pod: Obj) -> dict[str, Quantity]:
-    """What the pod occupies on a node (KEP-753): the main containers with the sidecars, or the largest moment
-    of initialisation; plus overhead. Limits stand in for requests that are not given."""
-    total: dict[str, Quantity] = {}
-    for container in main_containers(pod):
-        _add(total, _requests(container))
-    sidecar_sum: dict[str, Quantity] = {}
-    peak: dict[str, Quantity] = {}
-    for container in init_containers(pod):
-        moment = dict(sidecar_sum)
-        _add(moment, _requests(container))
-        if is_sidecar(container):
-            sidecar_sum = moment
-        peak = _largest(peak, moment)
-    _add(total, sidecar_sum)
-    total = _largest(total, peak)
-    _add(total, amounts(pod["spec"].get("overhead")))
+def pod_requests(pod: Obj) -> Resources:
+    """What the pod occupies on a node: what it asks for as a whole, else its containers together; plus overhead.
+    Limits stand in for requests that are not given."""
+    total = of_containers(pod["spec"], _requests)
+    total.update(_pod_level_requests(pod))
+    add(total, amounts(pod["spec"].get("overhead")))
     return total
 
 
-def _requests(container: Obj) -> dict[str, Quantity]:
-    asked = container.get("resources") or {}
-    return {**amounts(asked.get("limits")), **amounts(asked.get("requests"))}
+def pod_limits(pod: Obj) -> Resources:
+    """Of what the pod may have as a whole; containers that have no limit of their own have this one."""
+    return of_pod_level(pod["spec"], "limits")
 
 
-def _add(total: dict[str, Quantity], more: Mapping[str, Quantity]) -> None:
-    for name, value in more.items():
-        total[name] = total.get(name, ZERO) + value
+def _pod_level_requests(pod: Obj) -> Resources:
+    return {**pod_limits(pod), **of_pod_level(pod["spec"], "requests")}
 
 
-def _largest(one: Mapping[str, Quantity], other: Mapping[str, Quantity]) -> dict[str, Quantity]:
-    names = one.keys() | other.keys()
-    return {name: max(one.get(name, ZERO), other.get(name, ZERO)) for name in names}
+def _requests(container: Mapping[str, Any]) -> Resources:
+    return {**of_container(container, "limits"), **of_container(container, "requests")}
 
 
-def runtime_resources(pod: Obj, container: Obj, node_memory_bytes: int) -> Resources:
-    asked = container.get("resources") or {}
-    requests, limits = amounts(asked.get("requests")), amounts(asked.get("limits"))
+def runtime_resources(pod: Obj, container: Obj, node_memory_bytes: int) -> RuntimeResources:
+    requests, limits = of_container(container, "requests"), of_container(container, "limits")
+    limits = {**pod_limits(pod), **limits}
     cpu_request = requests.get("cpu", limits.get("cpu", ZERO))
-    memory_request = requests.get("memory", limits.get("memory", ZERO))
-    cpu_limit = limits.get("cpu", ZERO)
-    return Resources(
-        cpu_shares=max(MIN_SHARES, cpu_request.milli_value() * SHARES_PER_CPU // 1000),
-        cpu_quota_us=_quota_us(cpu_limit),
+    return RuntimeResources(
+        cpu_shares=_shares(cpu_request),
+        cpu_quota_us=_quota_us(limits.get("cpu", ZERO)),
         cpu_period_us=PERIOD_US,
         memory_limit_bytes=limits.get("memory", ZERO).value(),
-        oom_score_adj=oom_score_adj(qos_class(pod), memory_request.value(), node_memory_bytes),
+        oom_score_adj=oom_score_adj(qos_class(pod), _memory_request(pod, container), node_memory_bytes),
+        pod=_pod_resources(pod),
     )
+
+
+def _pod_resources(pod: Obj) -> PodResources | None:
+    requests, limits = _pod_level_requests(pod), pod_limits(pod)
+    if not requests:
+        return None
+    return PodResources(
+        _shares(pod_requests(pod).get("cpu", ZERO)),
+        _quota_us(limits.get("cpu", ZERO)),
+        PERIOD_US,
+        limits.get("memory", ZERO).value(),
+    )
+
+
+def _memory_request(pod: Obj, container: Obj) -> int:
+    """In bytes, with its share of what the pod asks for beyond its containers."""
+    own = _requests(container).get("memory", ZERO).value()
+    of_pod = _pod_level_requests(pod).get("memory")
+    if of_pod is None:
+        return own
+    sharing = [*main_containers(pod), *sidecars(pod)]
+    asked = sum(_requests(each).get("memory", ZERO).value() for each in sharing)
+    return own + max(of_pod.value() - asked, 0) // len(sharing)
+
+
+def _shares(request: Quantity) -> int:
+    return max(MIN_SHARES, request.milli_value() * SHARES_PER_CPU // 1000)
 
 
 def _quota_us(limit: Quantity) -> int:

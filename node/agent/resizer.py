@@ -68,7 +68,7 @@ class Resizer:
     async def _change(self, pod: Obj, container: Obj, status: ContainerStatus) -> None:
         wanted = qos.runtime_resources(pod, container, self._parts.memory_bytes)
         wanted = replace(wanted, oom_score_adj=status.config.resources.oom_score_adj)  # as runc leaves it
-        annotations = {**status.config.annotations, **resize.annotation(container)}
+        annotations = {**status.config.annotations, **resize.notes(pod, container)}
         try:
             await self._parts.runtime.update_container(status.id, wanted, annotations)
             self.state = replace(self.state, trouble=None)

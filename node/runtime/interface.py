@@ -50,7 +50,7 @@ class UpdateError(RuntimeError_): ...
 
 
 class BelowUsage(UpdateError):
-    """Its text is `LIMIT USAGE`, in bytes."""
+    """Its text is `LIMIT USAGE`, in bytes; `pod LIMIT USAGE` where the limit is the pod's."""
 
 
 class ExecTimeout(RuntimeError_): ...
@@ -69,12 +69,23 @@ class ContainerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PodResources:
+    """What the containers of a pod share, whatever each of them may have."""
+
+    cpu_shares: int = 0
+    cpu_quota_us: int = 0
+    cpu_period_us: int = 100_000
+    memory_limit_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     cpu_shares: int = 0
     cpu_quota_us: int = 0  # per cpu_period_us
     cpu_period_us: int = 100_000
     memory_limit_bytes: int = 0
     oom_score_adj: int = 0
+    pod: PodResources | None = None  # None: the pod as a whole asks for nothing
 
 
 @dataclass(frozen=True, slots=True)

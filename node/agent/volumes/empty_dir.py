@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from control_plane.api.quantity import ZERO, Quantity, parse
+from node.agent import qos
 from node.agent.pod_spec import Obj, containers_by_role
 from node.agent.volumes import cleanup
 from node.agent.volumes.interface import Request, Volume
@@ -57,7 +58,10 @@ def in_memory(pod: Obj, pod_directory: Path, memory_bytes: int) -> list[MemoryVo
 
 
 def _limit(pod: Obj) -> int:
-    """The memory that the pod's containers may use together; 0 when one of them has no limit."""
+    """The memory that the pod's containers may use together; 0 when one of them has no limit, nor the pod."""
+    whole = qos.pod_limits(pod).get("memory")
+    if whole is not None:
+        return whole.value()
     total: Quantity = ZERO
     for _, container in containers_by_role(pod):
         limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")

@@ -21,6 +21,7 @@ from node.runtime.interface import (
     ContainerConfig,
     MemoryVolume,
     Mount,
+    PodResources,
     Resources,
     SandboxConfig,
     SecurityContext,
@@ -120,9 +121,14 @@ def _sandbox_config(document: dict[str, Any]) -> SandboxConfig:
     return SandboxConfig(**document, host_aliases=aliases, memory_volumes=volumes)
 
 
+def _resources(document: dict[str, Any]) -> Resources:
+    pod = document.pop("pod", None)
+    return Resources(**document, pod=PodResources(**pod) if pod else None)
+
+
 def _container_config(document: dict[str, Any]) -> ContainerConfig:
     document["env"] = tuple((name, value) for name, value in document["env"])
     document["mounts"] = tuple(Mount(**mount) for mount in document["mounts"])
-    document["resources"] = Resources(**document["resources"])
+    document["resources"] = _resources(document["resources"])
     document["security"] = SecurityContext(**document["security"])
     return ContainerConfig(**document)

@@ -263,7 +263,8 @@ class ProcessRuntime:
     # inside
 
     async def _change_limits(self, container_id: str, old: Resources, new: Resources) -> None:
-        plan = self._host.limiter.change(container_id, new)
+        sandbox = self._sandbox(self._container(container_id).record.sandbox_id)
+        plan = self._host.limiter.change(container_id, new, sandbox.record.config.uid)
         if plan is not None:
             await self._running(container_id).request("update", cid=container_id, cgroups=plan)
         elif old.memory_limit_bytes != new.memory_limit_bytes:

@@ -49,7 +49,7 @@ def build(
     host: Host,
 ) -> dict[str, Any]:
     identity = identity_of(config, image)
-    plan = host.limiter.plan(container_id, config.resources)
+    plan = host.limiter.plan(container_id, config.resources, sandbox.uid)
     return {
         "argv": argv_of(config, image),
         "env": list(environment(sandbox, config, image, identity).items()),

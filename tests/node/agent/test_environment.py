@@ -90,6 +90,16 @@ def test_sources(source: Obj, expected: str) -> None:
     assert made({"env": [{"name": "A", "valueFrom": source}], "resources": resources})["A"] == expected
 
 
+def test_the_limit_of_a_pod_as_a_whole_is_that_of_its_containers() -> None:
+    refs = {"A": "limits.cpu", "B": "limits.memory"}
+    env = [{"name": name, "valueFrom": {"resourceFieldRef": {"resource": ref}}} for name, ref in refs.items()]
+    container = {"env": env, "resources": {"limits": {"memory": "64Mi"}}}
+    whole = {"limits": {"cpu": "2", "memory": "128Mi"}}
+    found = made(container, resources=whole)
+    assert (found["A"], found["B"]) == ("2", str(64 << 20))
+    assert made(container)["A"] == "4", "the node's"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

@@ -12,7 +12,7 @@ from control_plane.client import gvr
 from node.agent import pod_state, resize, status_patch
 from node.agent.resize import NO_RESIZE, Pending, Resizing, Trouble
 from node.agent.view import ResizeContainer, StopContainer
-from node.runtime.interface import BelowUsage, Resources
+from node.runtime.interface import BelowUsage, PodResources, Resources
 from tests.node.agent.conftest import eventually, make_pod
 from tests.node.agent.whole_agent import Node
 from tests.node.agent.world import PodWorld
@@ -24,6 +24,8 @@ NODE = {
 }
 
 NO_ROOM = "Node didn't have enough"
+WHOLE = {"requests": {"cpu": "1", "memory": "256Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
+MORE = {"requests": {"cpu": "1500m", "memory": "256Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
 GIB = 2**30
 
 
@@ -31,6 +33,10 @@ def sized(name: str = "web", cpu: str = "500m", memory: str = "128Mi", **more: A
     amounts = {"cpu": cpu, "memory": memory}
     container = {"name": "main", "resources": {"requests": amounts, "limits": amounts}, **more}
     return make_pod(name, containers=[container])
+
+
+def as_a_whole(name: str = "web", resources: Obj = WHOLE, **more: Any) -> Obj:
+    return make_pod(name, containers=[{"name": "main"}, {"name": "side"}], resources=resources, **more)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,12 @@ def sized(name: str = "web", cpu: str = "500m", memory: str = "128Mi", **more: A
             sized(memory="2Gi"), [],
             Pending("Infeasible", f"{NO_ROOM} capacity: memory, requested: {2 * GIB}, capacity: {GIB}"),
             id="never-memory",
+        ),
+        pytest.param(as_a_whole(), [as_a_whole("other")], None, id="pods-as-a-whole"),
+        pytest.param(
+            as_a_whole(resources=MORE), [as_a_whole("other")],
+            Pending("Deferred", f"{NO_ROOM} resource: cpu, requested: 1500, used: 1000, capacity: 2000"),
+            id="a-pod-as-a-whole-not-beside-another",
         ),
     ],
 )  # fmt: skip
@@ -87,9 +99,33 @@ def test_the_pod_as_it_is_allocated() -> None:
     assert (resize.grows(after, given), resize.grows(sized(cpu="100m"), given)) == (True, False)
 
 
+def test_a_pod_as_a_whole_as_it_is_allocated() -> None:
+    before, after = as_a_whole(), as_a_whole(resources=MORE)
+    given = resize.allocation(before)
+    assert resize.differs(after, given)
+    assert resize.with_allocation(after, given)["spec"]["resources"] == WHOLE
+    assert resize.with_allocation(before, given) is before
+    assert (resize.grows(after, given), resize.grows(before, given)) == (True, False)
+    text = json.loads(resize.event_text("started", after).removeprefix("Pod resize started: "))
+    assert text["resources"] == MORE
+    assert [each["name"] for each in text["containers"]] == ["main", "side"]
+
+
+def test_what_an_earlier_agent_had_given_a_pod_as_a_whole() -> None:
+    world = Running(as_a_whole())
+    after = as_a_whole(resources=MORE)
+    assert resize.adopted(after, world.containers)[resize.POD] == WHOLE
+    world = Running(make_pod("web", containers=[{"name": "main"}, {"name": "side"}]))
+    assert resize.adopted(after, world.containers)[resize.POD] == {}, "it has to be judged first"
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
+        (
+            BelowUsage("pod 1000 2000"),
+            "cannot decrease memory limits: attempting to set pod memory limit (1000) below current usage (2000)",
+        ),
         (
             BelowUsage("1000 2000"),
             'cannot decrease memory limits: attempting to set container "main" memory limit (1000) below '
@@ -102,7 +138,7 @@ def test_what_went_wrong(error: BelowUsage, text: str) -> None:
 
 
 class Running(PodWorld):
-    """A world in which one container runs with the amounts of `before`."""
+    """A world in which the containers run with the amounts of `before`."""
 
     def __init__(self, before: Obj) -> None:
         super().__init__(before)
@@ -110,10 +146,13 @@ class Running(PodWorld):
         self.actuate(before)
         self.resizing = NO_RESIZE
 
-    def actuate(self, pod: Obj) -> None:
-        note = resize.annotation(pod["spec"]["containers"][0])
+    def actuate(self, pod: Obj, *names: str) -> None:
+        """Those with these names, or all."""
+        notes = {each["name"]: resize.notes(pod, each) for each in pod["spec"]["containers"]}
         self.containers = [
             replace(each, config=replace(each.config, annotations={**each.config.annotations, **note}))
+            if (note := notes[each.config.name]) and (not names or each.config.name in names)
+            else each
             for each in self.containers
         ]
 
@@ -139,6 +178,22 @@ def test_what_is_allocated_is_given_once() -> None:
     world.resizing = NO_RESIZE
     world.actuate(world.pod)
     assert actions(world) == ()
+
+
+def test_every_container_takes_what_its_pod_is_allocated() -> None:
+    world = Running(as_a_whole())
+    assert actions(world) == ()
+    world.pod = as_a_whole(resources=MORE)
+    assert set(actions(world)) == {ResizeContainer("main-0", "main"), ResizeContainer("side-0", "side")}
+    world.actuate(world.pod, "main")
+    assert actions(world) == (ResizeContainer("side-0", "side"),)
+    world.step()
+    assert (world.status["resources"], world.status["allocatedResources"]) == (WHOLE, MORE["requests"])
+    assert world.condition("PodResizeInProgress") is not None
+    world.actuate(world.pod, "side")
+    assert actions(world) == ()
+    assert world.condition("PodResizeInProgress") is None
+    assert world.status["resources"] == MORE
 
 
 RESTART_FOR_MEMORY = [
@@ -248,6 +303,24 @@ async def test_a_resize_from_spec_to_runtime(node: Node) -> None:
     await eventually(lambda: events(node, "ResizeCompleted"))
     text = events(node, "ResizeStarted")[0].removeprefix("Pod resize started: ")
     assert json.loads(text)["containers"][0]["resources"]["limits"] == {"cpu": "1", "memory": "128Mi"}
+
+
+async def test_a_resize_of_the_pod_as_a_whole(node: Node) -> None:
+    pod = as_a_whole()
+    del pod["metadata"]["uid"]
+    node.api.create(gvr.PODS, pod)
+    await eventually(lambda: node.phase("web") == "Running")
+    assert node.pod("web")["status"]["resources"] == WHOLE
+    pod = node.pod("web")
+    pod["spec"]["resources"] = {**MORE, "limits": {"cpu": "4", "memory": "1Gi"}}
+    pod["metadata"]["generation"] += 1
+    node.api.update(gvr.PODS, pod)
+    await eventually(lambda: node.pod("web")["status"]["resources"] == pod["spec"]["resources"])
+    given = [each.config.resources for each in node.runtime.containers.values()]
+    assert [each.pod for each in given] == [PodResources(1536, 400_000, 100_000, GIB)] * 2
+    assert {each.memory_limit_bytes for each in given} == {GIB}, "they have no limit of their own"
+    await eventually(lambda: events(node, "ResizeCompleted"))
+    await eventually(lambda: condition(node, "PodResizeInProgress") is None)
 
 
 async def test_a_resize_that_does_not_fit_waits(node: Node) -> None:

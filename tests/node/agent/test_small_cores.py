@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from node.agent import node_object, probe_state, qos, status_patch
 from node.agent.eviction.thresholds import parse_thresholds
 from node.agent.node_object import Disk, Health, Machine, Settings
 from node.agent.probe_state import Count, Timing
+from node.agent.volumes import empty_dir
+from node.runtime.interface import PodResources, Resources
 from tests.node.agent.conftest import make_pod, sidecar
 
 Obj = dict[str, Any]
@@ -36,6 +39,10 @@ def container(requests: Obj | None = None, limits: Obj | None = None, **more: An
         pytest.param(
             make_pod(containers=[container(limits={"cpu": "1", "memory": "1Gi"}), "other"]), "Burstable",
             id="one container of two",
+        ),
+        pytest.param(
+            make_pod(containers=["a", "b"], resources={"limits": {"cpu": "1", "memory": "1Gi"}}), "Guaranteed",
+            id="the pod as a whole",
         ),
     ],
 )  # fmt: skip
@@ -67,6 +74,15 @@ def test_qos_class(pod: Obj, expected: str) -> None:
             ), "6", id="an init container beside a sidecar",
         ),
         pytest.param(make_pod(containers=[container(limits={"cpu": "2"})]), "2", id="a limit stands in"),
+        pytest.param(
+            make_pod(
+                containers=[container({"cpu": "1"})], resources={"requests": {"cpu": "3"}}, overhead={"cpu": "250m"}
+            ), "3250m", id="the pod as a whole, and overhead",
+        ),
+        pytest.param(
+            make_pod(containers=[container({"cpu": "1"})], resources={"requests": {"memory": "1Gi"}}), "1",
+            id="the pod as a whole asks for something else",
+        ),
     ],
 )  # fmt: skip
 def test_pod_requests(pod: Obj, cpu: str) -> None:
@@ -78,6 +94,39 @@ def test_runtime_resources() -> None:
     made = qos.runtime_resources(make_pod(containers=[spec]), spec, node_memory_bytes=4 << 30)
     assert (made.cpu_shares, made.cpu_quota_us, made.memory_limit_bytes) == (256, 150_000, 2 << 30)
     assert made.oom_score_adj == 750
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "expected"),
+    [
+        pytest.param({}, {}, Resources(2, 0, oom_score_adj=1000), id="nothing"),
+        pytest.param(
+            {"requests": {"cpu": "1", "memory": "2Gi"}}, {},
+            Resources(2, 0, oom_score_adj=750, pod=PodResources(1024, 0)), id="requests",
+        ),
+        pytest.param(
+            {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "2", "memory": "3Gi"}}, {},
+            Resources(
+                2048, 200_000, 100_000, 3 * GIB, 750, PodResources(1024, 200_000, 100_000, 3 * GIB)
+            ),
+            id="its limits are those of containers that have none",
+        ),
+        pytest.param(
+            {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "2"}},
+            {"requests": {"memory": "1Gi"}, "limits": {"cpu": "500m", "memory": "1Gi"}},
+            Resources(512, 50_000, 100_000, GIB, 625, PodResources(1024, 200_000)),
+            id="a container with its own, and its share of the rest",
+        ),
+    ],
+)  # fmt: skip
+def test_runtime_resources_of_a_pod_as_a_whole(whole: Obj, own: Obj, expected: Resources) -> None:
+    """One of two containers, on a node with 4 GiB."""
+    spec = {"name": "main", "resources": own}
+    pod = make_pod(containers=[spec, "other"], **({"resources": whole} if whole else {}))
+    assert qos.runtime_resources(pod, spec, node_memory_bytes=4 * GIB) == expected
 
 
 TIMING = Timing(0, 10, 1, success_threshold=2, failure_threshold=3)
@@ -188,3 +237,32 @@ def test_heartbeats_alone_are_no_change() -> None:
         "status"
     ]
     assert node_object.changed(old, worse)
+
+
+@pytest.mark.parametrize(
+    ("whole", "container", "volume", "expected"),
+    [
+        ({}, {}, "", 4 * GIB),
+        ({}, {"memory": "1Gi"}, "", GIB),
+        ({"memory": "2Gi"}, {}, "", 2 * GIB),
+        ({"memory": "2Gi"}, {"memory": "1Gi"}, "", 2 * GIB),
+        ({"memory": "2Gi"}, {}, "1Gi", GIB),
+    ],
+    ids=[
+        "the node's",
+        "the containers'",
+        "the pod's",
+        "the pod's rather than the containers'",
+        "the volume's",
+    ],
+)
+def test_how_large_a_volume_in_memory_may_be(whole: Obj, container: Obj, volume: str, expected: int) -> None:
+    mounts = [{"name": "cache", "mountPath": "/cache"}]
+    source = {"medium": "Memory", **({"sizeLimit": volume} if volume else {})}
+    pod = make_pod(
+        containers=[{"name": "main", "volumeMounts": mounts, "resources": {"limits": container}}],
+        volumes=[{"name": "cache", "emptyDir": source}],
+        resources={"limits": whole},
+    )
+    (made,) = empty_dir.in_memory(pod, Path("/pod"), 4 * GIB)
+    assert made.size_bytes == expected

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from node.runtime.interface import BelowUsage, MemoryVolume, Mount, NotRunning, Resources, UpdateError
+from node.runtime.interface import (
+    BelowUsage,
+    MemoryVolume,
+    Mount,
+    NotRunning,
+    PodResources,
+    Resources,
+    UpdateError,
+)
 from node.runtime.process.limits import sweep
 from node.runtime.process.runtime import ProcessRuntime
 from tests.node.runtime.pods import Pods, eventually
@@ -124,6 +133,65 @@ async def test_a_killed_shims_groups_are_swept(pods: Pods, runtime: ProcessRunti
     sweep(runtime._root)
     assert not group.exists()
     assert processes(runtime, other)
+
+
+def of_pod(runtime: ProcessRuntime, sandbox: str, name: str) -> str:
+    uid = runtime._sandboxes[sandbox].record.config.uid
+    return f"pod{uid}/{name}".rstrip("/")
+
+
+async def test_the_containers_of_a_pod_share_its_limits(
+    pods: Pods, runtime: ProcessRuntime, version: int
+) -> None:
+    """Each has room of its own; together they have less."""
+    shared = Resources(memory_limit_bytes=96 * MIB, pod=PodResources(512, 50_000, 100_000, 96 * MIB))
+    sandbox = await pods.sandbox()
+    commands: dict[str, Any] = {"command": [PYTHON, "-c", HOLDS, "48"], "stdin": True}
+    first = await pods.start(sandbox=sandbox, resources=shared, **commands)
+    await pods.logged(first, "held")
+    assert memory_limit(runtime, of_pod(runtime, sandbox, "")) == 96 * MIB
+    assert quota_us(runtime, of_pod(runtime, sandbox, "")) == "50000"
+    assert memory_limit(runtime, of_pod(runtime, sandbox, first)) == 96 * MIB
+    commands["command"] = [PYTHON, "-c", HOLDS, "80"]
+    second = await pods.start(sandbox=sandbox, resources=shared, **commands)
+
+    async def one_is_killed() -> bool:
+        return "OOMKilled" in {(await runtime.container_status(each)).reason for each in (first, second)}
+
+    await eventually(one_is_killed)
+
+
+async def test_a_pods_limits_change_in_place(pods: Pods, runtime: ProcessRuntime, version: int) -> None:
+    before = Resources(pod=PodResources(memory_limit_bytes=128 * MIB))
+    sandbox = await pods.sandbox()
+    container = await pods.start(
+        sandbox=sandbox, resources=before, command=[PYTHON, "-c", HOLDS, "64"], stdin=True
+    )
+    await pods.logged(container, "held")
+    grown = Resources(pod=PodResources(512, 50_000, 100_000, 192 * MIB))
+    await runtime.update_container(container, grown, {})
+    group = of_pod(runtime, sandbox, "")
+    assert (memory_limit(runtime, group), quota_us(runtime, group)) == (192 * MIB, "50000")
+    with pytest.raises(BelowUsage, match=rf"^pod {32 * MIB} \d+$"):
+        await runtime.update_container(
+            container, Resources(pod=PodResources(memory_limit_bytes=32 * MIB)), {}
+        )
+    assert memory_limit(runtime, group) == 192 * MIB
+    assert (await runtime.container_status(container)).config.resources == grown
+    await runtime.remove_container(container)
+    assert not (runtime._host.limiter.memory / group).exists()
+
+
+async def test_an_adopted_container_remembers_its_pods_limits(
+    pods: Pods, runtime: ProcessRuntime, version: int
+) -> None:
+    limits = Resources(pod=PodResources(memory_limit_bytes=128 * MIB))
+    container = await pods.start("sleep 100", resources=limits)
+    again = ProcessRuntime(runtime._root, runtime._network, runtime._hidden)
+    await again.start()
+    found = (await again.container_status(container)).config
+    await again.close()
+    assert found.resources == limits
 
 
 def processes_of(group: Path) -> list[str]:

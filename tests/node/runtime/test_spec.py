@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from node.runtime.interface import ContainerConfig, CreateError, Resources, SandboxConfig, SecurityContext
+from node.runtime.interface import (
+    ContainerConfig,
+    CreateError,
+    PodResources,
+    Resources,
+    SandboxConfig,
+    SecurityContext,
+)
 from node.runtime.process import spec
 from node.runtime.process.images import Image
 from node.runtime.process.limits import NO_PLAN, Limiter, weight_of
@@ -143,6 +150,52 @@ def test_a_change_sets_what_is_not_limited_any_more(version: int, expected: dict
     assert change is not None
     assert dict(change["settings"]) == expected
     assert Limiter(0).change("c", Resources()) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "expected", "parents"),
+    [
+        pytest.param(
+            1,
+            [
+                ("memory/podu/memory.limit_in_bytes", "134217728"),
+                ("cpu/podu/cpu.shares", "1024"),
+                ("cpu/podu/cpu.cfs_period_us", "100000"),
+                ("cpu/podu/cpu.cfs_quota_us", "-1"),
+                ("memory/podu/c/memory.limit_in_bytes", "67108864"),
+            ],
+            ["memory/podu", "cpu/podu", "memory", "cpu"],
+            id="v1",
+        ),
+        pytest.param(
+            2,
+            [
+                ("all/cgroup.subtree_control", "+memory +cpu"),
+                ("all/podu/memory.max", "134217728"),
+                ("all/podu/memory.swap.max", "0"),
+                ("all/podu/cpu.weight", "39"),
+                ("all/podu/cpu.max", "max 100000"),
+                ("all/podu/cgroup.subtree_control", "+memory +cpu"),
+                ("all/podu/c/memory.max", "67108864"),
+                ("all/podu/c/memory.swap.max", "0"),
+                ("all/podu/c/memory.oom.group", "1"),
+            ],
+            ["all/podu", "all"],
+            id="v2",
+        ),
+    ],
+)
+def test_the_groups_of_a_pod_that_has_limits(
+    version: int, expected: list[tuple[str, str]], parents: list[str]
+) -> None:
+    names = ("memory", "cpu") if version == 1 else ("all", "all")
+    pod = PodResources(cpu_shares=1024, memory_limit_bytes=128 * MIB)
+    plan = Limiter(version, *map(Path, names)).plan("c", Resources(memory_limit_bytes=64 * MIB, pod=pod), "u")
+    assert [tuple(each) for each in plan["settings"]] == expected
+    assert plan["parents"] == parents
+    assert [each[:2] for each in plan["bounds"]] == [["pod", 128 * MIB], ["", 64 * MIB]]
+    alone = Limiter(version, *map(Path, names)).plan("c", Resources(pod=PodResources()), "u")
+    assert alone["directories"], "a container without limits of its own has those of its pod"
 
 
 def test_without_control_groups_or_limits() -> None:

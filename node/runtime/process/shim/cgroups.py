@@ -1,8 +1,9 @@
 """Limits by control groups, version 1 or 2, and what they tell afterwards.
 
 A plan is made by the agent's side (see node/runtime/process/limits.py) and carried out here:
-`{"directories": [...], "settings": [[file, value], ...], "oom": file with an oom_kill counter or "",
-"procs": files that take a process in, "usage": [file, file with inactive_file or ""], "memory_limit": bytes}`.
+`{"directories": the container's, "parents": what goes with the last one in it, "settings": [[file, value], ...],
+"oom": file with an oom_kill counter or "", "procs": files that take a process in,
+"bounds": [["pod" or "", memory limit in bytes, file with what is used, file with inactive_file], ...]}`.
 """
 
 from __future__ import annotations
@@ -17,22 +18,21 @@ REMOVE_PAUSE_S = 0.002  # a group is busy until its last process has been reaped
 
 
 class BelowUsage(Exception):
-    """A memory limit that the container exceeds already: `LIMIT USAGE`, in bytes."""
+    """A memory limit that is exceeded already: `LIMIT USAGE`, in bytes, with `pod` before it if it is the pod's."""
 
 
 def refuse_below_usage(plan: dict[str, Any]) -> None:
     """The kernel would kill the container, or refuse without saying by how much. What it could take back at once
     (inactive pages of files) does not count."""
-    limit = plan["memory_limit"]
-    if not limit:
-        return
-    current, stat = plan["usage"]
-    with contextlib.suppress(FileNotFoundError):  # no group yet: nothing was limited
-        with open(current) as file:
-            used = int(file.read())
-        used -= _field(stat, "total_inactive_file") or _field(stat, "inactive_file")
-        if used > limit:
-            raise BelowUsage(f"{limit} {used}")
+    for of, limit, current, stat in plan["bounds"]:
+        if not limit:
+            continue
+        with contextlib.suppress(FileNotFoundError):  # no group yet: nothing was limited
+            with open(current) as file:
+                used = int(file.read())
+            used -= _field(stat, "total_inactive_file") or _field(stat, "inactive_file")
+            if used > limit:
+                raise BelowUsage(f"{of} {limit} {used}".strip())
 
 
 def enter(plan: dict[str, Any], pid: int) -> None:
@@ -66,8 +66,9 @@ def _field(path: str, wanted: str) -> int:
 def remove(plan: dict[str, Any]) -> None:
     for directory in plan["directories"]:
         _remove_group(directory)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(directory))  # the group of all pods, once the last one is gone
+    for directory in plan["parents"]:
+        with contextlib.suppress(OSError):  # others are in it
+            os.rmdir(directory)
 
 
 def _remove_group(directory: str) -> None:
