@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.apiserver import cel
+from control_plane.apiserver.authn.distributed_claims import DistributedClaim
 from control_plane.apiserver.authn.external_issuer import Claims, TokenIssuer
 from control_plane.apiserver.authn.interface import TokenResult, Unauthenticated
 from control_plane.apiserver.authn.user import UserInfo
@@ -72,10 +73,13 @@ class JWTAuthenticator:
     def __init__(self, issuer: TokenIssuer, mapping: ClaimMapping) -> None:
         self._issuer = issuer
         self._mapping = mapping
+        self._groups = DistributedClaim(mapping.groups.claim, issuer)
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenResult | None:
         claims = await self._issuer.claims(token)
-        return TokenResult(user_of(claims, self._mapping), tuple(audiences)) if claims is not None else None
+        if claims is None:
+            return None
+        return TokenResult(user_of(await self._groups.expanded(claims), self._mapping), tuple(audiences))
 
 
 def user_of(claims: Claims, mapping: ClaimMapping) -> UserInfo:

@@ -50,6 +50,15 @@ class TokenIssuer:
         self._fetched_s = float("-inf")
         self._fetching = asyncio.Lock()
 
+    def like(self, url: str) -> TokenIssuer:
+        """Another issuer, trusted and judged as this one."""
+        return TokenIssuer(url, self._audiences, self._algorithms, self._ca_pem, clock=self._clock)
+
+    async def fetch(self, url: str, bearer: str = "") -> bytes:
+        """Raises ValueError, aiohttp.ClientError, OSError, TimeoutError."""
+        async with self._session() as session:
+            return await _body(session, url, {"Authorization": f"Bearer {bearer}"} if bearer else {})
+
     async def claims(self, token: str) -> Claims | None:
         """What the token says; None for one of another issuer, or none at all. Raises Unauthenticated."""
         try:
@@ -110,12 +119,16 @@ class TokenIssuer:
 
 async def _document(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     """Raises ValueError, aiohttp.ClientError, OSError, TimeoutError."""
-    async with session.get(url) as response:
+    value = orjson.loads(await _body(session, url, {}))
+    if not isinstance(value, dict):
+        raise ValueError(f"{url} holds no object")
+    return value
+
+
+async def _body(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> bytes:
+    async with session.get(url, headers=headers) as response:
         response.raise_for_status()
         body = await response.content.read(MAX_DOCUMENT_SIZE_BYTES)
         while not response.content.at_eof() and len(body) < MAX_DOCUMENT_SIZE_BYTES:
             body += await response.content.read(MAX_DOCUMENT_SIZE_BYTES - len(body))
-    value = orjson.loads(body)
-    if not isinstance(value, dict):
-        raise ValueError(f"{url} holds no object")
-    return value
+    return body

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from control_plane.apiserver.authn.distributed_claims import DistributedClaim
 from control_plane.apiserver.authn.external_issuer import Claims, TokenIssuer
 from control_plane.apiserver.authn.interface import TokenResult, Unauthenticated
 from control_plane.apiserver.authn.user import UserInfo
@@ -37,11 +38,14 @@ class OIDCAuthenticator:
         ca_pem = options.ca_file.read_text() if options.ca_file is not None else ""
         audiences, algorithms = [options.client_id], options.signing_algorithms
         self._issuer = TokenIssuer(options.issuer_url, audiences, algorithms, ca_pem, clock=clock)
+        self._groups = DistributedClaim(options.groups_claim, self._issuer)
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenResult | None:
         """None for a token of another issuer, or none at all."""
         claims = await self._issuer.claims(token)
-        return TokenResult(user_of(claims, self._options), tuple(audiences)) if claims is not None else None
+        if claims is None:
+            return None
+        return TokenResult(user_of(await self._groups.expanded(claims), self._options), tuple(audiences))
 
 
 def user_of(claims: Claims, options: OIDCOptions) -> UserInfo:

@@ -46,8 +46,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
-        found = self.server.owner.documents.get(self.path)
-        body = json.dumps(found).encode()
+        owner = self.server.owner
+        found = owner.documents.get(self.path)
+        owner.headers.append(dict(self.headers))
+        body = found.encode() if isinstance(found, str) else json.dumps(found).encode()
         self.send_response(200 if found is not None else 404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -64,7 +66,7 @@ class WebhookServer:
         self.whole: Callable[[Object], tuple[int, bytes]] | None = (
             None  # instead of `answer`: status and body
         )
-        self.documents: dict[str, Object] = {}  # what a GET of a path answers
+        self.documents: dict[str, Object | str] = {}  # what a GET of a path answers: an object, or text
         self.reviews: list[Object] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []

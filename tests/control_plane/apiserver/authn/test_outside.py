@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certs.kubeconfig import KubeConfig
 from control_plane.apiserver.authn.interface import Unauthenticated
@@ -20,53 +17,11 @@ from control_plane.apiserver.authn.webhook import WebhookAuthenticator
 from control_plane.apiserver.authz.interface import Attributes, Decision
 from control_plane.apiserver.authz.webhook import WebhookAuthorizer
 from control_plane.apiserver.review_client import ReviewClient
+from tests.control_plane.apiserver.authn.issuer import CLIENT, Issuer
 from tests.control_plane.apiserver.harness import Harness
 from tests.control_plane.apiserver.webhook_server import WebhookServer
 
 Object = dict[str, Any]
-CLIENT = "kubernetes"
-
-
-class Issuer:
-    """An OpenID issuer, whose keys can be changed."""
-
-    def __init__(self, server: WebhookServer) -> None:
-        self.url = server.url("").rstrip("/")
-        self._server = server
-        self._keys: dict[str, rsa.RSAPrivateKey] = {}
-        server.documents["/.well-known/openid-configuration"] = {
-            "issuer": self.url,
-            "jwks_uri": f"{self.url}/keys",
-        }
-        self.rotate("one")
-
-    def rotate(self, key_id: str) -> None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._keys[key_id] = key
-        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-        self._server.documents["/keys"] = {"keys": [{**public, "kid": key_id, "use": "sig", "alg": "RS256"}]}
-
-    def token(self, key_id: str = "one", **claims: Any) -> str:
-        whole = {"iss": self.url, "aud": CLIENT, "sub": "ann", "exp": int(time.time()) + 600, **claims}
-        return jwt.encode(whole, self._keys[key_id], "RS256", {"kid": key_id})
-
-
-@pytest.fixture
-def server() -> Iterator[WebhookServer]:
-    with WebhookServer() as made:
-        yield made
-
-
-@pytest.fixture
-def issuer(server: WebhookServer) -> Issuer:
-    return Issuer(server)
-
-
-@pytest.fixture
-def ca_file(server: WebhookServer, tmp_path: Path) -> Path:
-    path = tmp_path / "ca.crt"
-    path.write_bytes(server.ca_pem)
-    return path
 
 
 async def test_a_token_of_the_issuer(issuer: Issuer, ca_file: Path) -> None:
