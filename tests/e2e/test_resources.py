@@ -87,3 +87,46 @@ def test_a_volume_beyond_its_limit_ends_the_pod(newest: Kubectl) -> None:
     until("it is evicted", lambda: newest.json("get", "pod", "filler")["status"].get("reason") == "Evicted")
     shown = newest("describe", "pod", "filler")
     assert 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi".' in shown
+
+
+def test_a_pod_is_resized_as_a_whole(newest: Kubectl) -> None:
+    """Its containers have no limits: they share the pod's."""
+    container = {"image": "python:3", "command": ["python3", "-c", HOLDS_40_MIB]}
+    whole = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}}
+    spec = {"containers": [{"name": name, **container} for name in ("a", "b")], "resources": whole}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "whole"}, "spec": spec}
+    newest("apply", "-f", "-", input=json.dumps(manifest))
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = newest.json("get", "pod", "whole")["status"]
+        return found
+
+    until("both hold their memory", lambda: newest.run("logs", "whole", "-c", "b").stdout == "holds\n")
+    assert (status()["qosClass"], status()["resources"]) == ("Burstable", whole)
+
+    def resize(memory: str) -> None:
+        amounts = {"requests": {"memory": memory}, "limits": {"memory": memory}}
+        newest(
+            "patch",
+            "pod",
+            "whole",
+            "--subresource=resize",
+            "-p",
+            json.dumps({"spec": {"resources": amounts}}),
+        )
+
+    resize("192Mi")
+    until("it has more", lambda: status()["resources"]["limits"]["memory"] == "192Mi")
+    assert status()["allocatedResources"] == {"cpu": "100m", "memory": "192Mi"}
+    assert [each["restartCount"] for each in status()["containerStatuses"]] == [0, 0]
+    resize("3000Gi")
+    pending = ("PodResizePending", "Infeasible")
+    until(
+        "more than the node has",
+        lambda: pending in {(each["type"], each.get("reason")) for each in status()["conditions"]},
+    )
+    less = {"requests": {"memory": "64Mi"}}
+    refused = newest.run("patch", "pod", "whole", "--subresource=resize", "-p", json.dumps(
+        {"spec": {"containers": [{"name": "a", "resources": less}], "resources": {"requests": {"memory": "32Mi"}}}}
+    ))  # fmt: skip
+    assert "must be greater than or equal to aggregate container requests of 64Mi" in refused.stderr
