@@ -127,9 +127,11 @@ class Pipeline:
         except StatusError as error:
             answer = failure(error, request)
             if self._auditor is not None:
-                self._auditor.unauthenticated(request, info, answer)
+                await self._auditor.unauthenticated(request, info, answer)
             return answer
-        event = self._auditor.open(request, info, attributes_of(user, info)) if self._auditor else None
+        event = None
+        if self._auditor is not None:
+            event = await self._auditor.open(request, info, attributes_of(user, info))
         with self._tracing.request(request, info, user) if self._tracing else nullcontext():
             if event is None:
                 return await self._admitted(request, info, user, None)
@@ -147,7 +149,7 @@ class Pipeline:
         except BaseException:  # the client went away
             self._auditor.closed_early(event)
             raise
-        self._auditor.answered(event, request, response, info.is_long_running)
+        await self._auditor.answered(event, request, response, info.is_long_running)
         return response
 
     async def _admitted(

@@ -1,14 +1,16 @@
 """Between the pipeline and the sinks: opens a request's event, and writes it down at each of its stages.
 
-A sink in blocking mode has the event before the client has its answer; `blocking-strict` refuses a request whose
-arrival cannot be recorded; in batch mode events go through a buffer.
+A sink in blocking mode has the event before the client has its answer, however long it takes; `blocking-strict`
+refuses a request whose arrival cannot be recorded; in batch mode events go through a buffer. Where there is no
+answer to hold back (a watch that ends, a client that went away), the event is written aside.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import Counter
 
@@ -31,7 +33,7 @@ log = logs.get("apiserver.audit")
 
 
 class Sink(Protocol):
-    def take(self, event: bytes) -> bool:
+    async def take(self, event: bytes) -> bool:
         """Whether it is recorded, or will be."""
 
 
@@ -52,9 +54,10 @@ class Auditor:
         self._policy = policy
         self._outputs = tuple(outputs)
         self._clock = clock
+        self._aside: set[asyncio.Task[Any]] = set()
         self._counted = {level: LEVELS.labels(level.text) for level in Level}
 
-    def open(self, request: Request, info: RequestInfo, asked: Attributes) -> Event | None:
+    async def open(self, request: Request, info: RequestInfo, asked: Attributes) -> Event | None:
         """The request's event, if it is recorded. Raises StatusError where it must be and cannot."""
         verdict = self._policy.evaluate(asked)
         self._counted[verdict.level].inc()
@@ -63,36 +66,44 @@ class Auditor:
         event = Event(verdict, request, info, asked.user, self._clock())
         if verdict.level >= Level.Request and info.is_resource:
             _remember_body(request, event)
-        if not self._write(event, stages.RECEIVED):
+        if not await self._write(event, stages.RECEIVED):
             REFUSED.inc()
             raise errors.internal("failed to store audit event")
         return event
 
-    def answered(self, event: Event, request: Request, response: Response, long_running: bool) -> None:
-        """The rest follows by itself when the request ends."""
+    async def answered(self, event: Event, request: Request, response: Response, long_running: bool) -> None:
+        """The answer may be sent. Of a request that goes on, the rest follows by itself when it ends."""
         event.answered(response)
         if long_running:
-            self._write(event, stages.STARTED)
-        request.on_end.append(lambda: self._complete(event))
+            request.on_end.append(lambda: self._write_aside(event, stages.COMPLETE))
+        writing = self._write_aside(event, stages.STARTED if long_running else stages.COMPLETE)
+        await asyncio.shield(writing)  # it is written even if the client does not wait for it
 
     def closed_early(self, event: Event) -> None:
         event.closed_early()
-        self._complete(event)
+        self._write_aside(event, stages.COMPLETE)
 
-    def unauthenticated(self, request: Request, info: RequestInfo, response: Response) -> None:
+    async def settle(self) -> None:
+        """Wait for what is written aside."""
+        await asyncio.gather(*self._aside, return_exceptions=True)
+
+    async def unauthenticated(self, request: Request, info: RequestInfo, response: Response) -> None:
         """A request that nobody stands behind. Raises StatusError as `open`."""
         nobody = UserInfo("")
         path = "" if info.is_resource else info.path
         asked = Attributes(nobody, info.verb, info.group, info.version, info.resource, path=path)
-        event = self.open(request, info, asked)
+        event = await self.open(request, info, asked)
         if event is not None:
             event.answered(response, _attempted(request))
-            self._write(event, stages.STARTED)
+            await self._write(event, stages.STARTED)
 
-    def _complete(self, event: Event) -> None:
-        self._write(event, stages.COMPLETE)
+    def _write_aside(self, event: Event, stage: str) -> asyncio.Task[bool]:
+        task = asyncio.get_running_loop().create_task(self._write(event, stage))
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+        return task
 
-    def _write(self, event: Event, stage: str) -> bool:
+    async def _write(self, event: Event, stage: str) -> bool:
         """False only where a strict sink has failed."""
         if stage in event.verdict.omit_stages:
             return True
@@ -108,7 +119,7 @@ class Auditor:
             if most and len(shown) > most:
                 failed(output.name, 1, "event is too large")
                 continue
-            if not output.sink.take(shown) and output.strict:
+            if not await output.sink.take(shown) and output.strict:
                 recorded = False
         return recorded
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +49,11 @@ class LogFile:
         self._file.write(line + b"\n")
         self._file.flush()
         self._size += len(line) + 1
+
+    async def write_all(self, events: Sequence[bytes]) -> None:
+        """As a sink of batches: on local disks, without waiting."""
+        for event in events:
+            self.write(event)
 
     def rotate(self) -> None:
         self._file.close()

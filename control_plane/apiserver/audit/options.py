@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from control_plane.apiserver.audit import policy
 from control_plane.apiserver.audit.auditor import Auditor, Output, failed
-from control_plane.apiserver.audit.buffer import BatchOptions, Buffer
+from control_plane.apiserver.audit.buffer import BatchOptions, Buffer, Send
 from control_plane.apiserver.audit.errors import BadOptions
 from control_plane.apiserver.audit.log_file import FileOptions, LogFile
-from control_plane.apiserver.audit.webhook import Webhook
+from control_plane.apiserver.audit.webhook import NotDelivered, Webhook
 from control_plane.apiserver.review_client import ReviewClient
 from store.component.flags import Parser, parse_duration
 
@@ -56,6 +56,9 @@ class Audit:
 
     async def close(self) -> None:
         """After `run` has been cancelled."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                await self.auditor.settle()
         await asyncio.gather(*(buffer.drain(FLUSH_TIMEOUT_S) for buffer in self.buffers))
         if self.file is not None:
             self.file.close()
@@ -142,10 +145,6 @@ def _sink(args: argparse.Namespace, name: str) -> SinkOptions:
     truncated = getattr(args, f"{prefix}truncate_enabled")
     most = getattr(args, f"{prefix}truncate_max_event_size") if truncated else 0
     mode = getattr(args, f"{prefix}mode")
-    if name == "webhook" and mode != "batch":
-        raise BadOptions(
-            "audit webhook: events are posted in batches only; --audit-webhook-mode must be batch"
-        )
     return SinkOptions(mode, batch, most)
 
 
@@ -158,40 +157,33 @@ def build(chosen: AuditOptions) -> Audit | None:
     audit = Audit(Auditor(rules, (), time.time), [], None, None)
     if chosen.file is not None:
         audit.file = LogFile(chosen.file, time.time)
-        outputs.append(_file_output(audit, audit.file, chosen.file_sink))
+        outputs.append(_output(audit, "log", audit.file.write_all, chosen.file_sink))
     if chosen.webhook_config_file is not None:
         client = ReviewClient.load(chosen.webhook_config_file)
         audit.webhook = Webhook(client, chosen.webhook_initial_backoff_s)
-        buffer = Buffer(audit.webhook.send, chosen.webhook_sink.batch, partial(failed, "webhook"))
-        audit.buffers.append(buffer)
-        outputs.append(Output("webhook", _Buffered(buffer), False, chosen.webhook_sink.max_event_bytes))
+        outputs.append(_output(audit, "webhook", audit.webhook.send, chosen.webhook_sink))
     audit.auditor = Auditor(rules, outputs, time.time)
     return audit
 
 
-def _file_output(audit: Audit, file: LogFile, chosen: SinkOptions) -> Output:
+def _output(audit: Audit, name: str, send: Send, chosen: SinkOptions) -> Output:
     if chosen.mode != "batch":
-        strict = chosen.mode == "blocking-strict"
-        return Output("log", _Written(file), strict, chosen.max_event_bytes)
-
-    async def write(batch: Sequence[bytes]) -> None:
-        for event in batch:
-            file.write(event)
-
-    buffer = Buffer(write, chosen.batch, partial(failed, "log"))
+        return Output(name, _Written(name, send), chosen.mode == "blocking-strict", chosen.max_event_bytes)
+    buffer = Buffer(send, chosen.batch, partial(failed, name))
     audit.buffers.append(buffer)
-    return Output("log", _Buffered(buffer), False, chosen.max_event_bytes)
+    return Output(name, _Buffered(buffer), False, chosen.max_event_bytes)
 
 
 class _Written:
-    def __init__(self, file: LogFile) -> None:
-        self._file = file
+    def __init__(self, name: str, send: Send) -> None:
+        self._name = name
+        self._send = send
 
-    def take(self, event: bytes) -> bool:
+    async def take(self, event: bytes) -> bool:
         try:
-            self._file.write(event)
-        except (OSError, ValueError) as error:
-            failed("log", 1, str(error))
+            await self._send([event])
+        except (OSError, ValueError, NotDelivered) as error:
+            failed(self._name, 1, str(error))
             return False
         return True
 
@@ -200,6 +192,6 @@ class _Buffered:
     def __init__(self, buffer: Buffer) -> None:
         self._buffer = buffer
 
-    def take(self, event: bytes) -> bool:
+    async def take(self, event: bytes) -> bool:
         self._buffer.add(event)
         return True

@@ -211,6 +211,65 @@ def test_the_webhook_has_the_same(audited: Harness, webhook: WebhookServer) -> N
     assert webhook.reviews[-1]["kind"] == "EventList"
 
 
+class Blocked:
+    """A server whose audit events are posted one by one, to a webhook that answers with `status`."""
+
+    def __init__(self, directory: Path, mode: str) -> None:
+        self.hook = WebhookServer()
+        self.status = 200
+        self.hook.whole = lambda sent: (self.status, b"{}")
+        (directory / "policy.yaml").write_text(yaml.safe_dump(POLICY))
+        KubeConfig(self.hook.url("/audit"), self.hook.ca_pem).write(directory / "webhook.kubeconfig")
+        self.flags = (
+            f"--audit-policy-file={directory}/policy.yaml",
+            f"--audit-webhook-config-file={directory}/webhook.kubeconfig",
+            f"--audit-webhook-mode={mode}",
+            "--audit-webhook-initial-backoff=1ms",
+        )
+
+    def stages(self, audit_id: str) -> list[str]:
+        items = [item for review in list(self.hook.reviews) for item in review["items"]]
+        return [item["stage"] for item in items if item["auditID"] == audit_id]
+
+
+@pytest.mark.parametrize("mode", ["blocking", "blocking-strict"])
+def test_a_webhook_that_is_waited_for(tmp_path: Path, mode: str) -> None:
+    blocked = Blocked(tmp_path, mode)
+    with blocked.hook, Harness(tmp_path, *blocked.flags) as api:
+        answer = api.request("POST", CONFIG_MAPS, {"metadata": {"name": "a"}})
+        assert answer.status == 201
+        # The answer has not been sent before the last of its events was taken.
+        assert blocked.stages(answer.headers["audit-id"]) == ["RequestReceived", "ResponseComplete"]
+        assert {len(review["items"]) for review in blocked.hook.reviews} == {1}
+        watched = api.request("GET", CONFIG_MAPS + "?watch=true&timeoutSeconds=1")
+        until(lambda: len(blocked.stages(watched.headers["audit-id"])) == 3)
+        blocked.status = 500
+        answer = api.request("POST", CONFIG_MAPS, {"metadata": {"name": "b"}})
+        if mode == "blocking":
+            assert answer.status == 201
+        else:
+            assert answer.status == 500
+            assert "failed to store audit event" in answer.body["message"]
+        blocked.status = 200
+        expected = 200 if mode == "blocking" else 404
+        assert api.request("GET", CONFIG_MAPS + "/b").status == expected
+
+
+def test_a_file_that_must_be_written(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY))
+    flags = (
+        f"--audit-policy-file={tmp_path}/policy.yaml",
+        "--audit-log-path=/dev/full",
+        "--audit-log-mode=blocking-strict",
+        "--audit-log-maxsize=0",
+    )
+    with Harness(tmp_path, *flags) as api:
+        refused = api.request("POST", CONFIG_MAPS, {"metadata": {"name": "a"}})
+        assert refused.status == 500
+        assert "failed to store audit event" in refused.body["message"]
+        assert api.request("GET", "/api/v1/nodes").status == 200  # its arrival is not recorded, by the policy
+
+
 def test_without_a_policy_there_is_an_id_and_no_file(api: Harness) -> None:
     assert api.request("GET", "/version").headers["audit-id"]
     assert api.request("GET", "/nowhere").headers["audit-id"]
