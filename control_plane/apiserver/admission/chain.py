@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from control_plane.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest
+from control_plane.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Kind
 from control_plane.apiserver.admission.measuring import ADMIT, VALIDATE, Step
 from control_plane.apiserver.admission.plugin import Dependencies, Plugin
 from control_plane.apiserver.admission.plugins.always_pull_images import AlwaysPullImages
@@ -94,9 +94,11 @@ class UnknownPlugin(ValueError):
 class AdmissionChain:
     def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
         self._plugins = tuple(plugins)
-        self._admit = Step(ADMIT, [(each.name, each.mutate) for each in plugins if _has(each, "mutate")])
-        validating = [(each.name, each.validate) for each in plugins if _has(each, "validate")]
-        self._validate = Step(VALIDATE, validating)
+        mutating = [(each.name, each.mutate, _concerns(each)) for each in plugins if _has(each, "mutate")]
+        validating = [
+            (each.name, each.validate, _concerns(each)) for each in plugins if _has(each, "validate")
+        ]
+        self._admit, self._validate = Step(ADMIT, mutating), Step(VALIDATE, validating)
 
     @property
     def names(self) -> list[str]:
@@ -140,6 +142,11 @@ def build_admission(
 def _has(plugin: AdmissionPlugin, step: str) -> bool:
     """Whether the plugin does anything there."""
     return getattr(type(plugin), step, None) is not getattr(Plugin, step)
+
+
+def _concerns(plugin: AdmissionPlugin) -> frozenset[Kind] | None:
+    concerns: frozenset[Kind] | None = getattr(plugin, "concerns", None)
+    return concerns
 
 
 def _name(factory: Factory) -> str:

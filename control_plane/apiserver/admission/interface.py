@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from control_plane.apiserver.authn.user import UserInfo
 
 Object = dict[str, Any]
+Kind = tuple[str, str]  # group and resource
 
 
 class Operation(StrEnum):

@@ -7,16 +7,20 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from control_plane.api import errors, meta
 from control_plane.api.registry import Registry
-from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Reader, Writer
+from control_plane.apiserver.admission.interface import AdmissionRequest, Kind, Object, Reader, Writer
 from control_plane.apiserver.authz.escalation import EscalationCheck
 from control_plane.apiserver.authz.interface import Authorizer
 
 if TYPE_CHECKING:  # they are made of what is defined here
     from control_plane.apiserver.admission.webhooks.client import WebhookClient
+
+
+PODS: Kind = ("", "pods")
+CLAIMS: Kind = ("", "persistentvolumeclaims")
 
 
 class Creator(Protocol):
@@ -45,6 +49,9 @@ class Plugin:
     """Overridden where a plugin has something to do."""
 
     name = ""
+    concerns: ClassVar[frozenset[Kind] | None] = (
+        None  # the only kinds it is asked about, with their subresources
+    )
 
     async def mutate(self, request: AdmissionRequest) -> None:
         """May change `request.object`. Raises StatusError."""

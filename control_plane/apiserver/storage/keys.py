@@ -10,10 +10,13 @@ the API (allocated node ports).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 ROOT = b"/registry/"
 RANGES = b"/registry/ranges/"
 
 
+@lru_cache(maxsize=1024)  # every request looks into a dozen caches
 def collection(group: str, resource: str) -> bytes:
     """The prefix of all objects of a resource."""
     return f"/registry/{group or 'core'}/{resource}/".encode()

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from control_plane.api import errors
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin
+from control_plane.apiserver.admission.plugin import PODS, Dependencies, Plugin
 
 LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
 class AlwaysPullImages(Plugin):
     name = "AlwaysPullImages"
+    concerns = frozenset({PODS})
 
     def __init__(self, dependencies: Dependencies) -> None:
         pass

@@ -25,6 +25,7 @@ CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 class CertificateApproval(Plugin):
     name = "CertificateApproval"
+    concerns = frozenset({(GROUP, RESOURCE)})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._authorizer = dependencies.authorizer
@@ -38,6 +39,7 @@ class CertificateApproval(Plugin):
 
 class CertificateSigning(Plugin):
     name = "CertificateSigning"
+    concerns = frozenset({(GROUP, RESOURCE)})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._authorizer = dependencies.authorizer
@@ -73,6 +75,7 @@ class ClusterTrustBundleAttest(Plugin):
 
 class CertificateSubjectRestriction(Plugin):
     name = "CertificateSubjectRestriction"
+    concerns = frozenset({(GROUP, RESOURCE)})
 
     def __init__(self, dependencies: Dependencies) -> None:
         pass

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from control_plane.api import meta
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin, is_resource
+from control_plane.apiserver.admission.plugin import CLAIMS, Dependencies, Plugin, is_resource
 
 STORAGE_DEFAULT = (
     "storageclass.kubernetes.io/is-default-class",
@@ -22,6 +22,7 @@ INGRESS_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 
 class DefaultStorageClass(Plugin):
     name = "DefaultStorageClass"
+    concerns = frozenset({CLAIMS})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._reader = dependencies.reader
@@ -42,6 +43,7 @@ class DefaultStorageClass(Plugin):
 
 class DefaultIngressClass(Plugin):
     name = "DefaultIngressClass"
+    concerns = frozenset({("networking.k8s.io", "ingresses")})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._reader = dependencies.reader

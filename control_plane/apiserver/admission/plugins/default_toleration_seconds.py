@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin, is_resource
+from control_plane.apiserver.admission.plugin import PODS, Dependencies, Plugin, is_resource
 
 DEFAULT_SECONDS = 300
 TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -11,6 +11,7 @@ TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 class DefaultTolerationSeconds(Plugin):
     name = "DefaultTolerationSeconds"
+    concerns = frozenset({PODS})
 
     def __init__(self, dependencies: Dependencies) -> None:
         pass

@@ -27,6 +27,7 @@ DEFAULT_LIMITS = (Limit("Server", 5000, 20_000), Limit("Namespace", 50, 100), Li
 
 class EventRateLimit(Plugin):
     name = "EventRateLimit"
+    concerns = frozenset({("", "events"), ("events.k8s.io", "events")})
 
     def __init__(self, dependencies: Dependencies, limits: Sequence[Limit] = DEFAULT_LIMITS) -> None:
         self._clock = dependencies.clock

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin, is_resource
+from control_plane.apiserver.admission.plugin import PODS, Dependencies, Plugin, is_resource
 from control_plane.apiserver.admission.pod_resources import is_extended
 
 
 class ExtendedResourceToleration(Plugin):
     name = "ExtendedResourceToleration"
+    concerns = frozenset({PODS})
 
     def __init__(self, dependencies: Dependencies) -> None:
         pass

@@ -9,7 +9,7 @@ from control_plane.api import meta
 from control_plane.api.quantity import Quantity
 from control_plane.apiserver.admission import pod_resources
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin, forbidden
+from control_plane.apiserver.admission.plugin import CLAIMS, PODS, Dependencies, Plugin, forbidden
 from control_plane.apiserver.admission.pod_resources import Resources
 
 ANNOTATION = "kubernetes.io/limit-ranger"
@@ -17,6 +17,7 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 class LimitRanger(Plugin):
     name = "LimitRanger"
+    concerns = frozenset({PODS, CLAIMS})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._reader = dependencies.reader

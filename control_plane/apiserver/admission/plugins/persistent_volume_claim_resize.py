@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from control_plane.api import meta, quantity
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin, forbidden, is_resource
+from control_plane.apiserver.admission.plugin import CLAIMS, Dependencies, Plugin, forbidden, is_resource
 
 
 class PersistentVolumeClaimResize(Plugin):
     name = "PersistentVolumeClaimResize"
+    concerns = frozenset({CLAIMS})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._reader = dependencies.reader

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from control_plane.api import meta
 from control_plane.apiserver.admission.interface import AdmissionRequest, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin, forbidden, is_resource
+from control_plane.apiserver.admission.plugin import PODS, Dependencies, Plugin, forbidden, is_resource
 
 ANNOTATION = "scheduler.alpha.kubernetes.io/node-selector"
 
 
 class PodNodeSelector(Plugin):
     name = "PodNodeSelector"
+    concerns = frozenset({PODS})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._reader = dependencies.reader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from control_plane.api import meta
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin, forbidden, is_resource
+from control_plane.apiserver.admission.plugin import PODS, Dependencies, Plugin, forbidden, is_resource
 
 GROUP = "scheduling.k8s.io"
 DEFAULT_PRIORITY = 0
@@ -13,6 +13,7 @@ DEFAULT_PREEMPTION = "PreemptLowerPriority"
 
 class Priority(Plugin):
     name = "Priority"
+    concerns = frozenset({PODS, (GROUP, "priorityclasses")})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._reader = dependencies.reader

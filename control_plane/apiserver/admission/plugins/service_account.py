@@ -10,7 +10,7 @@ from typing import Any
 
 from control_plane.api import meta
 from control_plane.apiserver.admission.interface import AdmissionRequest, Object, Operation
-from control_plane.apiserver.admission.plugin import Dependencies, Plugin, forbidden, is_resource
+from control_plane.apiserver.admission.plugin import PODS, Dependencies, Plugin, forbidden, is_resource
 from control_plane.apiserver.authz import pod_references
 
 DEFAULT_ACCOUNT = "default"
@@ -28,6 +28,7 @@ _NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 class ServiceAccount(Plugin):
     name = "ServiceAccount"
+    concerns = frozenset({PODS})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._reader = dependencies.reader

@@ -15,6 +15,7 @@ FINALIZERS = {
 
 class StorageObjectInUseProtection(Plugin):
     name = "StorageObjectInUseProtection"
+    concerns = frozenset(FINALIZERS)
 
     def __init__(self, dependencies: Dependencies) -> None:
         pass

@@ -10,6 +10,7 @@ NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 class TaintNodesByCondition(Plugin):
     name = "TaintNodesByCondition"
+    concerns = frozenset({("", "nodes")})
 
     def __init__(self, dependencies: Dependencies) -> None:
         pass

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from control_plane.api.errors import StatusError
-from control_plane.apiserver.admission.chain import UnknownPlugin, build_admission
+from control_plane.apiserver.admission.chain import AdmissionChain, UnknownPlugin, build_admission
+from control_plane.apiserver.admission.interface import AdmissionRequest, Kind
+from control_plane.apiserver.admission.plugin import Plugin
 from control_plane.apiserver.authn.user import UserInfo
 from control_plane.apiserver.authz.build import build_authorizer
 from control_plane.apiserver.authz.rbac import GROUP
@@ -42,6 +44,42 @@ def test_on_and_off() -> None:
 def test_bad_flags(enable: list[str], disable: list[str]) -> None:
     with pytest.raises(UnknownPlugin):
         build_admission(dependencies(), enable, disable)
+
+
+class Asked(Plugin):
+    """Notes what it is asked about."""
+
+    def __init__(self, name: str, concerns: frozenset[Kind] | None) -> None:
+        self.name = name
+        self.concerns = concerns  # type: ignore[misc]
+        self.seen: list[str] = []
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        self.seen.append(f"mutate {request.resource}")
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        self.seen.append(f"validate {request.resource}")
+
+
+@pytest.mark.parametrize(
+    ("concerns", "seen"),
+    [
+        pytest.param(None, ["secrets", "pods", "jobs"], id="all kinds"),
+        pytest.param(frozenset({("", "pods")}), ["pods"], id="one kind"),
+        pytest.param(frozenset({("", "secrets"), ("batch", "jobs")}), ["secrets", "jobs"], id="two kinds"),
+        pytest.param(frozenset({("", "jobs")}), [], id="a kind of another group"),
+    ],
+)
+async def test_a_plugin_is_asked_about_what_it_concerns(
+    concerns: frozenset[Kind] | None, seen: list[str]
+) -> None:
+    plugin = Asked("asked", concerns)
+    chain = AdmissionChain([Asked("another", frozenset({("", "nodes")})), plugin])
+    for resource in ("secrets", "pods", "jobs.batch"):
+        asked = request(resource, obj("x"))
+        await chain.mutate(asked)
+        await chain.validate(asked)
+    assert plugin.seen == [f"{step} {resource}" for resource in seen for step in ("mutate", "validate")]
 
 
 async def test_a_pod_on_its_way() -> None:
