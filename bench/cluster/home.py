@@ -14,6 +14,9 @@ from pathlib import Path
 from cluster import network, up
 from cluster.home import Home
 
+ONE_OF_EACH = {"stores": 1, "apiservers": 1, "schedulers": 1, "controller_managers": 1}
+"""What the peer was measured with: its figures are of one etcd and one process of every other kind."""
+
 
 @contextmanager
 def fresh_home() -> Iterator[Home]:

@@ -4,7 +4,8 @@
 
 The nodes are hollow: one process plays them, with Leases, status and pods that run in memory. Through the real
 apiserver and store, all on this machine. Kubernetes' scheduler_perf binds 240 pods/s with 5,000 nodes, everything
-in one process and no node that does anything; its SLO for single objects is p99 <= 1 s.
+in one process with one etcd, and no node that does anything; its SLO for single objects is p99 <= 1 s. So there is
+one of each process; with --replicated there are as many as `balsa up` starts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import orjson
 import uvloop
 
-from bench.cluster.home import fresh_home, start
+from bench.cluster.home import ONE_OF_EACH, fresh_home, start
 from bench.cluster.load import NAMESPACE, cpu, create_all, matching, pod
 from bench.report import spread, write
 from certs.kubeconfig import KubeConfig
@@ -33,10 +34,12 @@ BOUND, RUNNING = "spec.nodeName!=", "status.phase=Running"
 TIMEOUT_S = 900.0
 
 
-def run(nodes: int = NODES, pods: int = PODS_AT_ONCE, steady_s: float = STEADY_S) -> dict[str, Any]:
+def run(
+    nodes: int = NODES, pods: int = PODS_AT_ONCE, steady_s: float = STEADY_S, replicated: bool = False
+) -> dict[str, Any]:
     with fresh_home() as home:
         began_s = time.monotonic()
-        start(home, nodes=0, hollow_nodes=nodes)
+        start(home, nodes=0, hollow_nodes=nodes, **({} if replicated else ONE_OF_EACH))
         up = {"balsa up, to all Ready (s)": round(time.monotonic() - began_s, 1), **_sizes(home)}
         return {f"{nodes} hollow nodes": up, **uvloop.run(_measure(home, pods, steady_s))}
 
@@ -110,10 +113,12 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=NODES)
     parser.add_argument("--pods", type=int, default=PODS_AT_ONCE)
     parser.add_argument("--steady", type=float, default=STEADY_S, metavar="SECONDS")
+    parser.add_argument("--replicated", action="store_true", help="three stores, two of each other process")
     args = parser.parse_args()
-    figures = run(args.nodes, args.pods, args.steady)
+    figures = run(args.nodes, args.pods, args.steady, args.replicated)
     print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
-    print(f"written to {write(f'scale-{args.nodes}-{args.pods}', figures)}")
+    shape = "-replicated" if args.replicated else ""
+    print(f"written to {write(f'scale-{args.nodes}-{args.pods}{shape}', figures)}")
 
 
 if __name__ == "__main__":
