@@ -16,6 +16,7 @@ from tests.sim.store import mutations
 from tests.sim.store.simulation import Report, run_seed
 
 SEEDS_PER_TASK = 10
+SHOWN_EVERY = 500
 MUTATION_SEEDS = 1000
 
 
@@ -73,6 +74,8 @@ def _many(seeds: Iterable[int], minutes: float | None, jobs: int, mutate: str) -
                 f"seed {report.seed}: {report.violation}\n  replay: {_replay(report.seed, mutate)}",
                 flush=True,
             )
+        if total["seeds"] % SHOWN_EVERY == 0:
+            print(f"{total['seeds']} seeds, {len(failed)} violations", flush=True)
     took_s = time.monotonic() - began
     print(", ".join(f"{name} {number}" for name, number in total.items()))
     print("faults: " + ", ".join(f"{name} {number}" for name, number in kinds.most_common()))

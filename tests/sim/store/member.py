@@ -225,9 +225,11 @@ class SimMember:
             for command in self.keeper.due(self.machine.leases):
                 self._propose(command, lambda result, error: None)
         replica = self.replica
+        if self._writing is not None:
+            return  # one job at a time, as `Background` has it
         if replica.installer.received is not None:
             self._load_piece()
-        elif self._writing is None and replica.snapshot_due:
+        elif replica.snapshot_due:
             meta = replica.snapshot_meta()
             view = self.machine.snapshot()
             self._writing = meta, self.storage.snapshots.write(meta), iter(view.chunks())
