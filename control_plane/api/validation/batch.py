@@ -155,5 +155,8 @@ def _schedule(spec: Mapping[str, Any]) -> Errors:
     zone = spec.get("timeZone")
     if zone == "":
         yield errors.invalid_value("spec.timeZone", zone, "timeZone must be nil or non-empty string")
+    elif zone is not None and zone.lower() == "local":
+        why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        yield errors.invalid_value("spec.timeZone", zone, why)
     elif zone is not None and not cron.zone_exists(zone):
         yield errors.invalid_value("spec.timeZone", zone, f"unknown time zone {zone}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.validation import environment, mounts, resources
+from control_plane.api.validation import environment, mounts, resources, security
 from control_plane.api.validation.handlers import probes_and_hooks
 from control_plane.api.validation.registry import Errors, one_of, problems
 
@@ -15,7 +15,6 @@ _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _RESIZE_RESOURCES, _RESIZE_POLICIES = ("cpu", "memory"), ("NotRequired", "RestartContainer")
-_MAX_ID = 2**31 - 1
 _NOT_EPHEMERAL = (
     "ports", "resources", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe", "resizePolicy", "restartPolicy",
 )  # fmt: skip
@@ -36,7 +35,8 @@ def all_containers(path: str, spec: Mapping[str, Any], volumes: Mapping[str, Any
         yield from _container(where, container, spec, volumes, taken)
         yield from probes_and_hooks(where, container, grace_s)
         yield from _restart_policy(where, container)
-    yield from _host_ports(path, spec)
+    for key in ("containers", "initContainers"):
+        yield from _host_ports(f"{path}.{key}", spec.get(key) or (), bool(spec.get("hostNetwork")))
     for index, container in enumerate(spec.get("initContainers") or ()):
         where = f"{path}.initContainers[{index}]"
         yield from _container(where, container, spec, volumes, taken)
@@ -47,6 +47,16 @@ def all_containers(path: str, spec: Mapping[str, Any], volumes: Mapping[str, Any
         where = f"{path}.ephemeralContainers[{index}]"
         yield from _container(where, container, spec, volumes, taken)
         yield from _ephemeral(where, container, known)
+
+
+def only_in_pods(path: str, spec: Mapping[str, Any]) -> Errors:
+    """What a template may say, and a pod not."""
+    for key in ("containers", "initContainers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(key) or ()):
+            image = container.get("image", "")
+            if image != image.strip():
+                why = "must not have leading or trailing whitespace"
+                yield errors.invalid_value(f"{path}.{key}[{index}].image", image, why)
 
 
 def _container(
@@ -60,11 +70,8 @@ def _container(
         if name in taken:
             yield errors.duplicate(f"{path}.name", name)
         taken.add(name)
-    image = container.get("image", "")
-    if not image:
+    if not container.get("image"):
         yield errors.required(f"{path}.image")
-    elif image != image.strip():
-        yield errors.invalid_value(f"{path}.image", image, "must not have leading or trailing whitespace")
     if container.get("terminationMessagePolicy"):
         yield from one_of(
             f"{path}.terminationMessagePolicy", container["terminationMessagePolicy"], _MESSAGE_POLICIES
@@ -80,7 +87,7 @@ def _container(
     yield from resources.requirements(f"{path}.resources", container.get("resources") or {})
     yield from _claims(f"{path}.resources.claims", container, spec)
     yield from _resize(f"{path}.resizePolicy", container.get("resizePolicy") or [], spec.get("restartPolicy"))
-    yield from _security(f"{path}.securityContext", container.get("securityContext") or {})
+    yield from security.of_container(f"{path}.securityContext", container.get("securityContext") or {}, spec)
 
 
 def _claims(path: str, container: Container, spec: Mapping[str, Any]) -> Errors:
@@ -160,38 +167,18 @@ def _ports(path: str, ports: list[Mapping[str, Any]]) -> Errors:
         yield from one_of(f"{where}.protocol", port.get("protocol"), _PROTOCOLS)
 
 
-def _host_ports(path: str, spec: Mapping[str, Any]) -> Errors:
+def _host_ports(path: str, listed: Sequence[Container], on_host: bool) -> Errors:
     taken: set[tuple[str, str, int]] = set()
-    for index, container in enumerate(spec.get("containers") or ()):
+    for index, container in enumerate(listed):
         for number, port in enumerate(container.get("ports") or ()):
             host = port.get("hostPort")
             if not host:
                 continue
-            where = f"{path}.containers[{index}].ports[{number}].hostPort"
+            where = f"{path}[{index}].ports[{number}].hostPort"
             key = (port.get("protocol", ""), port.get("hostIP", ""), host)
             if key in taken:
                 yield errors.duplicate(where, f"{key[0]}/{key[1]}/{host}")
             taken.add(key)
-            if spec.get("hostNetwork") and host != port.get("containerPort"):
-                yield errors.invalid_value(
-                    where, host, "must match `containerPort` when `hostNetwork` is true"
-                )
-
-
-def _security(path: str, context: Mapping[str, Any]) -> Errors:
-    for key in ("runAsUser", "runAsGroup"):
-        value = context.get(key)
-        if value is not None and not 0 <= value <= _MAX_ID:
-            yield errors.invalid_value(f"{path}.{key}", value, names.in_range(0, _MAX_ID))
-    escalation = context.get("allowPrivilegeEscalation")
-    if escalation is False:
-        if context.get("privileged"):
-            yield errors.invalid_value(
-                path, dict(context), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            )
-        if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
-            yield errors.invalid_value(
-                path,
-                dict(context),
-                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
-            )
+            if on_host and host != port.get("containerPort"):
+                why = "must match `containerPort` when `hostNetwork` is true"
+                yield errors.invalid_value(where, host, why)

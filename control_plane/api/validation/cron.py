@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from control_plane.api import errors
 
 _RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
@@ -13,13 +15,16 @@ _NAMES = {
 }
 
 
+_EVERY = "@every "
+_INTERVAL = re.compile(r"[+-]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+", re.ASCII)
 _MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
 def schedule_problem(schedule: str) -> str:
     if schedule.startswith("@"):
-        known = schedule in _MACROS or schedule.startswith("@every ")
-        return "" if known else f"unrecognized descriptor: {schedule}"
+        if schedule.startswith(_EVERY):
+            return _interval_problem(schedule)
+        return "" if schedule in _MACROS else f"unrecognized descriptor: {schedule}"
     fields = schedule.split()
     if len(fields) != len(_RANGES):
         shown = " ".join(fields)
@@ -29,6 +34,13 @@ def schedule_problem(schedule: str) -> str:
             if problem := _part_problem(index, part):
                 return problem
     return ""
+
+
+def _interval_problem(schedule: str) -> str:
+    text = schedule.removeprefix(_EVERY)
+    if _INTERVAL.fullmatch(text):
+        return ""
+    return f"failed to parse duration {schedule}: time: invalid duration {errors.quote(text)}"
 
 
 def _part_problem(index: int, part: str) -> str:
@@ -72,4 +84,4 @@ def zone_exists(zone: str) -> bool:
         return False
     except KeyError:
         return False
-    return zone != "Local"
+    return True

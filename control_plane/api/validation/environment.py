@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.api import errors, names
+from control_plane.api.quantity import parse_or_zero
 from control_plane.api.validation.registry import Errors, problems
 
 _ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
@@ -27,6 +28,10 @@ _FIELD_PATHS = {
 _RESOURCE_FIELDS = {
     f"{side}.{name}" for side in ("limits", "requests") for name in ("cpu", "memory", "ephemeral-storage")
 }
+
+
+_SIZES = ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei")
+_DIVISORS = {"cpu": ("1m", "1")}
 
 
 def variable(path: str, declared: Mapping[str, Any]) -> Errors:
@@ -98,6 +103,22 @@ def resource_reference(path: str, reference: Mapping[str, Any], needs_container:
         yield errors.required(f"{path}.resource")
     elif name not in _RESOURCE_FIELDS and ".hugepages-" not in name:
         yield errors.not_supported(f"{path}.resource", name, sorted(_RESOURCE_FIELDS))
+    else:
+        yield from _divisor(f"{path}.divisor", name.partition(".")[2], reference.get("divisor"))
+
+
+def _divisor(path: str, resource: str, divisor: Any) -> Errors:
+    """By what an amount may be divided; nothing is the unit."""
+    if parse_or_zero(divisor).nanos == 0:
+        return
+    shown, known = str(divisor), _DIVISORS.get(resource, _SIZES)
+    if shown not in known:
+        why = f"only divisor's values {_and(known)} are supported with the {resource.partition('-')[0]} resource"
+        yield errors.invalid_value(path, shown, why)
+
+
+def _and(values: tuple[str, ...]) -> str:
+    return " and ".join(values) if len(values) == 2 else ", ".join(values)
 
 
 def env_from(path: str, source: Mapping[str, Any]) -> Errors:

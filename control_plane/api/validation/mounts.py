@@ -9,6 +9,7 @@ from control_plane.api import errors
 from control_plane.api.validation.registry import Errors
 
 _PROPAGATION = ("Bidirectional", "HostToContainer", "None")
+_RECURSIVE = ("Disabled", "Enabled", "IfPossible")
 _BLOCK_ONLY = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
 
 
@@ -34,6 +35,8 @@ def mounts(path: str, container: Mapping[str, Any], volumes: Mapping[str, Any]) 
         yield from _part(path, where, mount, volumes.get(name) or {})
         if (propagation := mount.get("mountPropagation")) is not None:
             yield from _propagation(f"{path}.mountPropagation", propagation, container)
+        if (recursive := mount.get("recursiveReadOnly")) is not None:
+            yield from _recursive(f"{where}.recursiveReadOnly", recursive, mount)
 
 
 def _part(path: str, where: str, mount: Mapping[str, Any], volume: Mapping[str, Any]) -> Errors:
@@ -58,6 +61,17 @@ def _propagation(path: str, propagation: str, container: Mapping[str, Any]) -> E
         yield errors.forbidden_field(
             path, "Bidirectional mount propagation is available only to privileged containers"
         )
+
+
+def _recursive(path: str, recursive: str, mount: Mapping[str, Any]) -> Errors:
+    if recursive not in _RECURSIVE:
+        yield errors.not_supported(path, recursive, _RECURSIVE)
+    elif recursive != "Disabled":
+        if not mount.get("readOnly"):
+            yield errors.forbidden_field(path, "may only be specified when readOnly is true")
+        if mount.get("mountPropagation") not in (None, "None"):
+            why = "may only be specified when mountPropagation is None or not specified"
+            yield errors.forbidden_field(path, why)
 
 
 def relative_path(path: str, value: str) -> Errors:

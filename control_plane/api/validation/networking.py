@@ -33,8 +33,8 @@ def endpoints(obj: Object) -> Errors:
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             yield errors.required(path, "must specify `addresses` or `notReadyAddresses`")
         for key in ("addresses", "notReadyAddresses"):
-            for number, address in enumerate(subset.get(key) or ()):
-                yield from _address(f"{path}.{key}[{number}].ip", address.get("ip", ""))
+            for number, item in enumerate(subset.get(key) or ()):
+                yield from address(f"{path}.{key}[{number}].ip", item.get("ip", ""))
         several = len(subset.get("ports") or ()) > 1
         for number, port in enumerate(subset.get("ports") or ()):
             where = f"{path}.ports[{number}]"
@@ -46,19 +46,21 @@ def endpoints(obj: Object) -> Errors:
             yield from one_of(f"{where}.protocol", port.get("protocol"), _PROTOCOLS)
 
 
-def _address(path: str, text: str) -> Errors:
-    """Nothing can be served from some addresses. Those of the loopback can: on a node without namespaces pods have
-    them."""
+def address(path: str, text: str, on_loopback: bool = True) -> Errors:
+    """Nothing can be served from some addresses. Those of the loopback can by pods: on a node without namespaces they
+    have them."""
     if found := names.ip(text):
         yield from problems(path, text, found)
         return
-    address = ip_address(text)
-    if address.is_unspecified:
+    given = ip_address(text)
+    if given.is_unspecified:
         yield errors.invalid_value(path, text, "may not be unspecified (0.0.0.0 or ::)")
-    if address.is_link_local:
+    if given.is_loopback and not on_loopback:
+        yield errors.invalid_value(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if given.is_link_local:
         why = "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
         yield errors.invalid_value(path, text, why)
-    if any(address in each for each in _LINK_LOCAL_MULTICAST if each.version == address.version):
+    if any(given in each for each in _LINK_LOCAL_MULTICAST if each.version == given.version):
         why = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
         yield errors.invalid_value(path, text, why)
 
@@ -75,11 +77,11 @@ def endpoint_slice(obj: Object) -> Errors:
             yield errors.required(path, "must contain at least 1 address")
         if len(addresses) > _MAX_ADDRESSES:
             yield errors.too_many(path, len(addresses), _MAX_ADDRESSES)
-        for number, address in enumerate(addresses):
+        for number, text in enumerate(addresses):
             if obj.get("addressType") == "FQDN":
-                yield from problems(f"{path}[{number}]", address, names.dns_subdomain(address))
+                yield from problems(f"{path}[{number}]", text, names.dns_subdomain(text))
             else:
-                yield from _address(f"{path}[{number}]", address)
+                yield from address(f"{path}[{number}]", text)
     if len(ports) > _MAX_SLICE_PORTS:
         yield errors.too_many("ports", len(ports), _MAX_SLICE_PORTS)
     taken: set[str] = set()

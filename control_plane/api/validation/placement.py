@@ -154,7 +154,25 @@ def _pod_term(path: str, term: Mapping[str, Any]) -> Errors:
         yield from problems(f"{path}.topologyKey", key, names.label_key(key))
 
 
+def _node_fields(path: str, term: Mapping[str, Any]) -> Errors:
+    """A node can be named, and nothing else of it."""
+    for index, requirement in enumerate(term.get("matchFields") or ()):
+        where, key = f"{path}.matchFields[{index}]", requirement.get("key", "")
+        operator, values = requirement.get("operator", ""), requirement.get("values") or []
+        if operator not in ("In", "NotIn"):
+            yield errors.invalid_value(f"{where}.operator", operator, "not a valid selector operator")
+        elif len(values) != 1:
+            why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+            yield errors.required(f"{where}.values", why)
+        if key != "metadata.name":
+            yield errors.invalid_value(f"{where}.key", key, "not a valid field selector key")
+            continue
+        for number, value in enumerate(values):
+            yield from problems(f"{where}.values[{number}]", value, names.dns_subdomain(value))
+
+
 def node_selector_term(path: str, term: Mapping[str, Any]) -> Errors:
+    yield from _node_fields(path, term)
     for index, expression in enumerate(term.get("matchExpressions") or ()):
         where = f"{path}.matchExpressions[{index}]"
         operator, values = expression.get("operator", ""), expression.get("values") or []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.validation import containers, metadata, placement, pod_resources, volumes
+from control_plane.api.validation import containers, metadata, placement, pod_resources, security, volumes
 from control_plane.api.validation.registry import Errors, Object, on_create, one_of, problems, spec_of
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -14,7 +14,6 @@ _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PREEMPTION = ("PreemptLowerPriority", "Never")
 _MAX_NAMESERVERS, _MAX_SEARCHES, _MAX_SEARCH_CHARS = 3, 32, 2048
 _MAX_DEADLINE_S = 2**31 - 1
-_MAX_ID = 2**31 - 1
 _ROLLED_NAMES = ("serviceAccountName", "nodeName", "priorityClassName")
 
 
@@ -22,6 +21,7 @@ _ROLLED_NAMES = ("serviceAccountName", "nodeName", "priorityClassName")
 def pod(obj: Object) -> Errors:
     spec = spec_of(obj)
     yield from pod_spec("spec", spec)
+    yield from containers.only_in_pods("spec", spec)
     mirror = "kubernetes.io/config.mirror" in ((obj.get("metadata") or {}).get("annotations") or {})
     if mirror and not spec.get("nodeName"):
         yield errors.invalid_value(
@@ -60,7 +60,8 @@ def pod_spec(path: str, spec: Mapping[str, Any]) -> Errors:
     yield from metadata.labels(f"{path}.nodeSelector", spec.get("nodeSelector"))
     yield from _names(path, spec)
     yield from _times(path, spec)
-    yield from _security(f"{path}.securityContext", spec.get("securityContext") or {}, spec)
+    yield from security.of_pod(f"{path}.securityContext", spec.get("securityContext") or {}, spec)
+    yield from security.of_system(path, spec)
     yield from placement.affinity(f"{path}.affinity", spec.get("affinity") or {})
     yield from placement.tolerations(f"{path}.tolerations", spec.get("tolerations") or [])
     yield from placement.spread(
@@ -162,31 +163,6 @@ def _resource_claims(path: str, claims: list[Mapping[str, Any]]) -> Errors:
             yield errors.invalid_value(where, dict(claim), why)
         for key in given:
             yield from problems(f"{where}.{key}", claim[key], names.dns_subdomain(claim[key]))
-
-
-def _security(path: str, context: Mapping[str, Any], spec: Mapping[str, Any]) -> Errors:
-    for key in ("runAsUser", "runAsGroup", "fsGroup"):
-        value = context.get(key)
-        if value is not None and not 0 <= value <= _MAX_ID:
-            yield errors.invalid_value(f"{path}.{key}", value, names.in_range(0, _MAX_ID))
-    yield from _sysctls(f"{path}.sysctls", context.get("sysctls") or [])
-    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        yield errors.invalid_value(
-            f"{path}.shareProcessNamespace", True, "ShareProcessNamespace and HostPID cannot both be enabled"
-        )
-
-
-def _sysctls(path: str, sysctls: list[Mapping[str, Any]]) -> Errors:
-    taken: set[str] = set()
-    for index, sysctl in enumerate(sysctls):
-        where, name = f"{path}[{index}].name", sysctl.get("name", "")
-        if not name:
-            yield errors.required(where)
-        elif found := names.sysctl(name):
-            yield from problems(where, name, found)
-        elif name in taken:
-            yield errors.duplicate(where, name)
-        taken.add(name)
 
 
 def _gates(path: str, spec: Mapping[str, Any]) -> Errors:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.api import errors, names
-from control_plane.api.validation import metadata
+from control_plane.api.validation import metadata, networking
 from control_plane.api.validation.handlers import port as port_reference
 from control_plane.api.validation.registry import (
     Errors,
@@ -143,8 +143,8 @@ def _addresses(spec: Mapping[str, Any], kind: str) -> Errors:
             yield errors.duplicate(f"spec.ipFamilies[{index}]", family)
     if policy := spec.get("ipFamilyPolicy"):
         yield from one_of("spec.ipFamilyPolicy", policy, _FAMILY_POLICIES)
-    for index, address in enumerate(spec.get("externalIPs") or ()):
-        yield from problems(f"spec.externalIPs[{index}]", address, names.ip(address))
+    for index, external in enumerate(spec.get("externalIPs") or ()):
+        yield from networking.address(f"spec.externalIPs[{index}]", external, on_loopback=False)
     ranges = spec.get("loadBalancerSourceRanges") or ()
     if ranges and kind != "LoadBalancer":
         yield errors.forbidden_field(

@@ -95,6 +95,43 @@ def _source(path: str, volume: Mapping[str, Any]) -> Errors:
             yield from _downward(f"{where}.items", source.get("items") or [])
         case "projected":
             yield from _projected(where, source)
+        case "nfs":
+            if source.get("path") and not source["path"].startswith("/"):
+                yield errors.invalid_value(f"{where}.path", source["path"], "must be an absolute path")
+        case "ephemeral":
+            yield from _ephemeral(where, source)
+        case "image":
+            yield from _image(where, source)
+        case "csi":
+            yield from _csi(where, source)
+
+
+def _ephemeral(path: str, source: Mapping[str, Any]) -> Errors:
+    template = source.get("volumeClaimTemplate")
+    if template is None:
+        yield errors.required(f"{path}.volumeClaimTemplate")
+        return
+    where, spec = f"{path}.volumeClaimTemplate.spec", template.get("spec") or {}
+    yield from access_modes(f"{where}.accessModes", spec.get("accessModes") or [])
+    requests = (spec.get("resources") or {}).get("requests") or {}
+    if "storage" not in requests:
+        yield errors.required(f"{where}.resources[storage]")
+    else:
+        yield from size(f"{where}.resources[storage]", requests)
+
+
+def _image(path: str, source: Mapping[str, Any]) -> Errors:
+    if not source.get("reference"):
+        yield errors.required(f"{path}.reference")
+    yield from one_of(f"{path}.pullPolicy", source.get("pullPolicy"), ("Always", "IfNotPresent", "Never"))
+
+
+def _csi(path: str, source: Mapping[str, Any]) -> Errors:
+    driver, secret = source.get("driver", ""), source.get("nodePublishSecretRef")
+    if driver:
+        yield from problems(f"{path}.driver", driver, names.dns_subdomain(driver.lower()))
+    if secret is not None and not secret.get("name"):
+        yield errors.required(f"{path}.nodePublishSecretRef.name")
 
 
 def _mode(path: str, mode: int | None) -> Errors:
@@ -158,6 +195,8 @@ def _projection(path: str, kind: str, part: Mapping[str, Any]) -> Errors:
             yield from _items(f"{path}.items", part.get("items") or [])
         case "downwardAPI":
             yield from _downward(f"{path}.items", part.get("items") or [])
+        case "clusterTrustBundle":
+            yield from _trust(path, part)
         case "serviceAccountToken":
             expiration_s = part.get("expirationSeconds", 3600)
             if expiration_s < _MIN_TOKEN_S:
@@ -176,6 +215,23 @@ def _projection(path: str, kind: str, part: Mapping[str, Any]) -> Errors:
                 yield errors.required(f"{path}.path")
             else:
                 yield from relative_path(f"{path}.path", part["path"])
+
+
+def _trust(path: str, part: Mapping[str, Any]) -> Errors:
+    """A bundle by its name, or all of a signer's."""
+    name, signer, selector = part.get("name"), part.get("signerName"), part.get("labelSelector")
+    if name is not None and signer is not None:
+        why = "only one of name and signerName may be used"
+        yield errors.invalid_value(path, dict(part), why)
+    elif name is None and signer is None:
+        yield errors.required(path, "either name or signerName must be specified")
+    elif name is not None and selector is not None:
+        why = "labelSelector cannot be used with name"
+        yield errors.invalid_value(f"{path}.labelSelector", selector, why)
+    if not part.get("path"):
+        yield errors.required(f"{path}.path")
+    else:
+        yield from relative_path(f"{path}.path", part["path"])
 
 
 def size(path: str, amounts: Mapping[str, Any] | None) -> Errors:

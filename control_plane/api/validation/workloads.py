@@ -237,6 +237,13 @@ def stateful_set(obj: Object) -> Errors:
             )
         rolling = strategy.get("rollingUpdate") or {}
         yield from not_negative("spec.updateStrategy.rollingUpdate.partition", rolling.get("partition"))
+        if (unavailable := rolling.get("maxUnavailable")) is not None:
+            where = "spec.updateStrategy.rollingUpdate.maxUnavailable"
+            yield from int_or_percent(where, unavailable)
+            if _is_zero(unavailable):
+                yield errors.invalid_value(where, unavailable, "cannot be 0")
+            yield from at_most_all(where, unavailable)
+    yield from not_negative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     for key in ("whenDeleted", "whenScaled"):
         if key in retention:

@@ -75,13 +75,13 @@ class Auditor:
         """The answer may be sent. Of a request that goes on, the rest follows by itself when it ends."""
         event.answered(response)
         if long_running:
-            request.on_end.append(lambda: self._write_aside(event, stages.COMPLETE))
+            request.on_end.append(lambda: self._ended(event))
         writing = self._write_aside(event, stages.STARTED if long_running else stages.COMPLETE)
         await asyncio.shield(writing)  # it is written even if the client does not wait for it
 
     def closed_early(self, event: Event) -> None:
         event.closed_early()
-        self._write_aside(event, stages.COMPLETE)
+        self._ended(event)
 
     async def settle(self) -> None:
         """Wait for what is written aside."""
@@ -96,6 +96,9 @@ class Auditor:
         if event is not None:
             event.answered(response, _attempted(request))
             await self._write(event, stages.STARTED)
+
+    def _ended(self, event: Event) -> None:
+        self._write_aside(event, stages.COMPLETE)
 
     def _write_aside(self, event: Event, stage: str) -> asyncio.Task[bool]:
         task = asyncio.get_running_loop().create_task(self._write(event, stage))
