@@ -130,12 +130,18 @@ async def _run(args: argparse.Namespace, lifecycle: Lifecycle) -> None:
     try:
         starting = asyncio.create_task(agent.start(_listening(args), context))
         await lifecycle.until_stopped(starting)
-        starting.cancel()
+        await _ended(starting)
         await lifecycle.until_stopped(*agent.tasks)
     finally:
         reloader.cancel()
         await agent.stop()
         await client.close()
+
+
+async def _ended(starting: asyncio.Task[None]) -> None:
+    """Where it was interrupted; what it began is stopped only when it begins no more."""
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
 
 
 async def _reload(context: Any, args: argparse.Namespace) -> None:
