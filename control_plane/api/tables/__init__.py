@@ -11,8 +11,8 @@ text by the time they leave the server.
 """
 
 from control_plane.api.tables import core, networking, pods, policy, storage, workloads
-from control_plane.api.tables.layout import Row, columns, custom_columns, custom_row, row
+from control_plane.api.tables.layout import Row, columns, row
 
-__all__ = ["Row", "columns", "custom_columns", "custom_row", "row"]
+__all__ = ["Row", "columns", "row"]
 
 _AREAS = (core, networking, pods, policy, storage, workloads)  # importing them registers their tables

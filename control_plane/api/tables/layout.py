@@ -9,13 +9,11 @@ another type than string.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.api.registry import Resource
-from control_plane.api.tables.text import age
 
 Object = Mapping[str, Any]
 Cells = list[Any]
@@ -101,80 +99,3 @@ def _created_at(obj: Object, now_s: float) -> Cells:
 
 
 _DEFAULT: tuple[list[dict[str, Any]], Printer] = (parse_layout("Name, Created At:date"), _created_at)
-
-
-def custom_columns(printer_columns: Sequence[Object]) -> list[dict[str, Any]]:
-    """From a CustomResourceDefinition's additionalPrinterColumns; without any: NAME and AGE."""
-    if not printer_columns:
-        return parse_layout("Name, Age:date")
-    return parse_layout("Name") + [
-        {
-            "name": column.get("name", ""),
-            "type": column.get("type", "string"),
-            "format": column.get("format", ""),
-            "description": column.get("description", ""),
-            "priority": column.get("priority", 0),
-        }
-        for column in printer_columns
-    ]
-
-
-def custom_row(printer_columns: Sequence[Object], obj: Object, now_s: float) -> Row:
-    metadata = obj.get("metadata") or {}
-    if not printer_columns:
-        return Row([metadata.get("name", ""), age(metadata.get("creationTimestamp"), now_s)])
-    cells: Cells = [metadata.get("name", "")]
-    for column in printer_columns:
-        found = _json_path(obj, column.get("jsonPath", ""))
-        cells.append(_custom_cell(column.get("type", "string"), found, now_s))
-    return Row(cells)
-
-
-def _custom_cell(type_: str, found: list[Any], now_s: float) -> Any:
-    if not found or found[0] is None:
-        return None
-    if type_ == "date":
-        return age(found[0], now_s) if isinstance(found[0], str) else "<invalid>"
-    if type_ == "string":
-        return ",".join(_plain(value) for value in found)
-    return found[0]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    import orjson
-
-    return orjson.dumps(value).decode()
-
-
-_STEP = re.compile(
-    r"\.([\w$-]+(?:\\\.[\w$-]+)*)|\[(\d+|\*)\]|\['([^']+)'\]|\[\?\(@\.([\w.]+)\s*==\s*[\"']([^\"']*)[\"']\)\]"
-)
-
-
-def _json_path(obj: Any, path: str) -> list[Any]:
-    """The paths that printer columns use: fields, indices, `[*]`, and `[?(@.type=="Ready")]`."""
-    found, position = [obj], 0
-    while position < len(path):
-        step = _STEP.match(path, position)
-        if step is None:
-            return []
-        position = step.end()
-        field_, index, quoted, key, value = step.groups()
-        name = field_.replace("\\.", ".") if field_ else quoted
-        if name:
-            found = [item[name] for item in found if isinstance(item, Mapping) and name in item]
-        elif index == "*":
-            found = [element for item in found if isinstance(item, list) for element in item]
-        elif index:
-            found = [item[int(index)] for item in found if isinstance(item, list) and int(index) < len(item)]
-        else:
-            found = [e for item in found if isinstance(item, list) for e in item if _equals(e, key, value)]
-    return found
-
-
-def _equals(element: Any, path: str, value: str) -> bool:
-    for step in path.split("."):
-        element = element.get(step) if isinstance(element, Mapping) else None
-    return str(element) == value

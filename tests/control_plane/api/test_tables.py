@@ -370,20 +370,3 @@ def test_every_kind_prints_even_when_it_is_empty(kind: Resource) -> None:
     row = tables.row(kind, {"metadata": {"name": "x"}}, NOW_S)
     assert len(row.cells) == len(tables.columns(kind))
     assert all(column["name"] for column in tables.columns(kind))
-
-
-def test_printer_columns_of_custom_resources() -> None:
-    columns = [
-        {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
-        {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp", "priority": 1},
-        {"name": "None", "type": "string", "jsonPath": ".spec.none"},
-    ]
-    obj = {
-        "metadata": {"name": "w", "creationTimestamp": CREATED},
-        "spec": {"size": 3},
-        "status": {"conditions": [{"type": "Other", "status": "x"}, {"type": "Ready", "status": "True"}]},
-    }
-    assert tables.custom_row(columns, obj, NOW_S).cells == ["w", 3, "True", "5m", None]
-    assert [c["priority"] for c in tables.custom_columns(columns)] == [0, 0, 0, 1, 0]
-    assert tables.custom_row([], obj, NOW_S).cells == ["w", "5m"]
