@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from control_plane.api import meta
 from control_plane.api.meta import Object
 from control_plane.controllers import pods
-from control_plane.controllers.job import failure_policy, indexes, per_index, success_policy
+from control_plane.controllers.job import backoff, failure_policy, indexes, per_index, success_policy
 from control_plane.controllers.job.counting import (
     Counted,
     completions,
@@ -19,9 +19,6 @@ from control_plane.controllers.job.counting import (
 )
 from control_plane.controllers.job.per_index import index_of
 from control_plane.controllers.job.status import condition
-
-FAILURE_BACKOFF_S = 10.0
-FAILURE_BACKOFF_LIMIT_S = 600.0
 
 
 @dataclass(slots=True)
@@ -66,8 +63,8 @@ def _failure(
         return "PodFailurePolicy", why
     limit = int(job["spec"].get("backoffLimit", 6))
     failed = total(counted, "failed")
-    restarts = sum(pods.restarts(pod) for pod in active) if _restarts_in_place(job) else 0
-    if failed > limit or (restarts and restarts + failed >= max(limit, 1)):
+    restarts = sum(_restarts(pod) for pod in owned) if _restarts_in_place(job) else 0
+    if failed > limit or restarts >= max(limit, 1):
         return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
     most = job["spec"].get("maxFailedIndexes")
     if most is not None and len(counted.failed_indexes) > int(most):
@@ -78,6 +75,15 @@ def _failure(
 
 def _restarts_in_place(job: Object) -> bool:
     return bool(meta.nested(job, "spec", "template", "spec", "restartPolicy") == "OnFailure")
+
+
+def _restarts(pod: Object) -> int:
+    """Of all its containers; once it has ended, it counts as a pod."""
+    if pods.is_finished(pod):
+        return 0
+    lists = ("initContainerStatuses", "containerStatuses")
+    statuses = [each for name in lists for each in meta.nested(pod, "status", name, default=())]
+    return sum(int(each.get("restartCount") or 0) for each in statuses)
 
 
 def _success(job: Object, active: Sequence[Object], counted: Counted) -> tuple[str, str] | None:
@@ -123,7 +129,7 @@ def _keep_going(
         return Plan(wait_s=deadline_in_s(job, now))
     if is_indexed(job):
         return _make_indexes(job, owned, counted, missing, now)
-    wait_s = backoff_s(total(counted, "failed"), last_failure(job, owned), now)
+    wait_s = backoff.of_job(job, owned, now)
     return Plan(wait_s=wait_s) if wait_s > 0 else Plan([None] * missing, wait_s=deadline_in_s(job, now))
 
 
@@ -155,7 +161,7 @@ def _make_indexes(job: Object, owned: Sequence[Object], counted: Counted, missin
     busy = {index for pod in owned if (index := index_of(pod)) is not None and _occupies(job, pod)}
     taken = busy | counted.completed | counted.failed_indexes
     if per_index.limit(job) is None:
-        wait_s = backoff_s(total(counted, "failed"), last_failure(job, owned), now)
+        wait_s = backoff.of_job(job, owned, now)
         if wait_s > 0:
             return Plan(wait_s=wait_s)
         free = indexes.first_free(taken, completions(job) or 0, missing)
@@ -178,27 +184,7 @@ def _index_waits(job: Object, owned: Sequence[Object], now: float) -> dict[int, 
         index = index_of(pod)
         if index is None or not has_failed(job, pod) or per_index.last_of(index, owned) is not pod:
             continue
-        wait_s = backoff_s(per_index.failures(pod) + 1, _ended(pod), now)
+        wait_s = backoff.wait_s(per_index.failures(pod) + 1, backoff.ended_at(pod), now)
         if wait_s > 0:
             waits[index] = wait_s
     return waits
-
-
-def backoff_s(failed: int, last: float | None, now: float) -> float:
-    if not failed or last is None:
-        return 0.0
-    delay_s = min(FAILURE_BACKOFF_S * 2.0 ** min(failed - 1, 16), FAILURE_BACKOFF_LIMIT_S)
-    return max(last + delay_s - now, 0.0)
-
-
-def last_failure(job: Object, owned: Sequence[Object]) -> float | None:
-    """When the latest of the failed pods ended."""
-    times = [at for pod in owned if has_failed(job, pod) and (at := _ended(pod)) is not None]
-    return max(times, default=None)
-
-
-def _ended(pod: Object) -> float | None:
-    statuses = meta.nested(pod, "status", "containerStatuses", default=())
-    times = [meta.parse_time(meta.nested(each, "state", "terminated", "finishedAt")) for each in statuses]
-    known = [each for each in times if each is not None]
-    return max(known) if known else meta.parse_time(meta.metadata(pod).get("deletionTimestamp"))

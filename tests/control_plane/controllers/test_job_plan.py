@@ -92,14 +92,6 @@ def test_ends(spec: Obj, status: Obj, owned: list[Obj], expected: str | None) ->
     assert (over and over["reason"]) == expected
 
 
-def test_failures_delay_the_next_pod() -> None:
-    wanted = job({"failed": 1})
-    ended = job_pod("a", "Failed")
-    ended["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": rfc3339(NOW - 5)}}}]
-    planned = plan.plan(wanted, [ended], counting.count(wanted, [ended]), NOW)
-    assert (planned.create, planned.wait_s) == ([], 15.0)
-
-
 def test_the_end_is_announced_before_the_last_pod_has_gone() -> None:
     wanted = job({"succeeded": 4, "startTime": "2023-11-14T22:13:00Z"})
     running = [job_pod("a", "Running")]
