@@ -16,6 +16,7 @@ its inputs what the patch does not touch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from control_plane.apiserver.patch import strategic_lists as lists
@@ -30,6 +31,8 @@ DELETE = "delete"
 RETAIN_KEYS_DIRECTIVE = "$retainKeys"
 SET_ELEMENT_ORDER_PREFIX = "$setElementOrder"
 DELETE_FROM_PRIMITIVE_LIST_PREFIX = "$deleteFromPrimitiveList"
+
+_LIST_DIRECTIVES = (SET_ELEMENT_ORDER_PREFIX + "/", DELETE_FROM_PRIMITIVE_LIST_PREFIX + "/")
 
 BAD_RETAIN_KEYS = "invalid patch format of retainKeys"
 BAD_ELEMENT_ORDER = "invalid patch format of setElementOrder list"
@@ -78,7 +81,7 @@ def _merge_field(result: Map, key: str, value: Any, schema: PatchSchema | None) 
     elif isinstance(present, list) and isinstance(value, list):
         result[key] = _merge_list(present, value, _field(schema, key))
     else:
-        _set_cleaned(result, key, without_nulls(value))
+        _set_cleaned(result, key, value)
 
 
 def _merge_list(original: list[Any], patch: list[Any], meta: FieldMeta) -> list[Any]:
@@ -127,7 +130,7 @@ def _merge_keyed(original: list[Any], patch: list[Any], meta: FieldMeta) -> list
         value = lists.key_of(element, meta.merge_key)
         position = lists.find(merged, meta.merge_key, value)
         if position is None:
-            cleaned = _without_directives(without_nulls(element))
+            cleaned = _cleaned(element)
             merged.append({} if cleaned is _ABSENT else cleaned)
         else:
             merged[position] = merge_map(merged[position], element, meta.schema)
@@ -153,7 +156,7 @@ def _merge_in_order(original: list[Any], patch: list[Any], order: list[Any], met
     if not patch:
         merged = original
     elif not original:
-        merged = _without_directives(without_nulls(patch))
+        merged = _cleaned(patch)
     else:
         merged = _merge_list(original, patch, meta)
     server_order = lists.places_after_deletion(original, patch, meta.merge_key)
@@ -195,36 +198,30 @@ def _field(schema: PatchSchema | None, key: str) -> FieldMeta:
 
 
 def _set_cleaned(result: Map, key: str, value: Any) -> None:
-    cleaned = _without_directives(value)
+    cleaned = _cleaned(value)
     if cleaned is _ABSENT:
         result.pop(key, None)
     else:
         result[key] = cleaned
 
 
-def without_nulls(value: Any) -> Any:
-    """The value without null members of objects, at any depth: there is nothing for them to delete."""
+def _cleaned(value: Any) -> Any:
+    """A new value as it is stored: without null members of objects, at any depth, since there is nothing for them
+    to delete; maps that carry a directive vanish, there being nothing to direct it at."""
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        return _ABSENT if value.get(DIRECTIVE) is not None else dict(_cleaned_members(value))
     if isinstance(value, list):
-        return [without_nulls(item) for item in value]
+        return [item for item in map(_cleaned, value) if item is not _ABSENT]
     return value
 
 
-def _without_directives(value: Any) -> Any:
-    """A new value as it is stored: maps that carry a directive vanish, there being nothing to direct it
-    at."""
-    if isinstance(value, dict):
-        if DIRECTIVE in value:
-            return _ABSENT
-        cleaned = ((key, _without_directives(item)) for key, item in value.items() if not _is_directive(key))
-        return {key: item for key, item in cleaned if item is not _ABSENT}
-    if isinstance(value, list):
-        return [item for item in map(_without_directives, value) if item is not _ABSENT]
-    return value
+def _cleaned_members(value: Map) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict | list):
+            item = _cleaned(item)
+        if item is not None and item is not _ABSENT and not _is_directive(key):
+            yield key, item
 
 
 def _is_directive(key: str) -> bool:
-    return key == RETAIN_KEYS_DIRECTIVE or key.startswith(
-        (SET_ELEMENT_ORDER_PREFIX + "/", DELETE_FROM_PRIMITIVE_LIST_PREFIX + "/")
-    )
+    return key.startswith("$") and (key == RETAIN_KEYS_DIRECTIVE or key.startswith(_LIST_DIRECTIVES))
