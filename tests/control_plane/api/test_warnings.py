@@ -148,3 +148,29 @@ def test_a_template_says_where_it_is() -> None:
         "spec.template.metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]: non-functional in v1.27+; use "
         'the "seccompProfile" field instead'
     ]
+
+
+def test_of_pods_and_of_what_makes_them() -> None:
+    kind, pod = stored(
+        "pods",
+        {"metadata": {"name": "a.b"}}
+        | {
+            "spec": {
+                "containers": [container(env=[{"name": "A"}, {"name": "A"}])],
+                "nodeSelector": {"beta.kubernetes.io/os": "linux"},
+                "terminationGracePeriodSeconds": -1,
+            }
+        },
+    )
+    assert warnings(kind, pod) == [
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
+        "a DNS label is recommended: [must not contain dots]",
+        'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+        'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
+    ]
+    assert warnings(kind, pod, pod) == []
+    web, deployment = stored("deployments.apps", samples.workload())
+    deployment["spec"]["template"]["spec"]["nodeSelector"] = {"beta.kubernetes.io/os": "linux"}
+    assert len(warnings(web, deployment)) == 1
+    assert warnings(web, deployment, deployment) == []
