@@ -158,7 +158,7 @@ def parse_time(text: str | None) -> float | None:
 def nested(obj: Any, *path: str, default: Any = None) -> Any:
     """`nested(pod, "spec", "nodeName")` without tripping over what is unset."""
     for step in path:
-        if not isinstance(obj, Mapping):
+        if type(obj) is not dict and not isinstance(obj, Mapping):  # the second question costs ten times the first
             return default
         obj = obj.get(step)
     return default if obj is None else obj
