@@ -1,14 +1,14 @@
 """endpointslice: slices of at most 100 endpoints for every service with a selector.
 
-A slice that has room is filled before a new one is made, and an endpoint stays in the slice it is in: most changes
-write one object.
+Most changes write one object (`endpoint_packing`), and a slice that nothing is left of is used again before a new
+one is made. A pod on a node that does not exist (any more) is no endpoint, unless the service wants all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from control_plane.api import meta
@@ -19,6 +19,7 @@ from control_plane.controllers import service_backends, topology_hints
 from control_plane.controllers.context import Context
 from control_plane.controllers.controller import named
 from control_plane.controllers.deployment.revision import template_hash
+from control_plane.controllers.endpoint_packing import pack
 from control_plane.controllers.endpoints import target_ref
 from control_plane.controllers.service_backends import Backend, Port
 from control_plane.controllers.service_follower import ServiceFollower
@@ -28,9 +29,13 @@ MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 ZONE_LABEL = "topology.kubernetes.io/zone"
-MAX_ENDPOINTS = 100
+RESERVED_LABELS = frozenset((SERVICE_LABEL, MANAGED_BY_LABEL, HEADLESS_LABEL))
+LOOK_FOR_NODES_S = 5.0
 BY_SERVICE = "service"
 ZONES = "zones"  # a key, of no service
+
+
+Ports = tuple[Port, ...]
 
 
 @dataclass(slots=True)
@@ -51,30 +56,20 @@ def plan(
     not rewritten: an unchanged one is in none of the three lists."""
     planned = Plan()
     left = list(current)
-    for family, group in _groups(backends).items():
-        fitting = [each for each in left if _group_of(each) == family]
-        left = [each for each in left if _group_of(each) != family]
-        endpoints = topology_hints.add(service, [_endpoint(each, zones) for each in group], shares)
-        _plan_group(planned, service, family, endpoints, fitting)
+    for family in backends:
+        fitting = [each for each in left if each["addressType"] == family]
+        left = [each for each in left if each["addressType"] != family]
+        hinted = topology_hints.add(service, [_endpoint(each, zones) for each in backends[family]], shares)
+        groups: dict[Ports, list[Object]] = {}
+        for backend, endpoint in zip(backends[family], hinted, strict=True):
+            groups.setdefault(backend.ports, []).append(endpoint)
+        _plan_family(planned, service, family, groups, fitting)
     planned.delete += left
     return planned
 
 
-GroupKey = tuple[str, tuple[Port, ...]]  # address family, ports
-
-
-def _groups(backends: Mapping[str, Sequence[Backend]]) -> dict[GroupKey, list[Backend]]:
-    groups: dict[GroupKey, list[Backend]] = {}
-    for family, members in backends.items():
-        for backend in members:
-            groups.setdefault((family, backend.ports), []).append(backend)
-        if not members:
-            groups[family, ()] = []  # a service without backends still has one slice that says so
-    return groups
-
-
-def _group_of(slice_: Object) -> GroupKey:
-    ports = tuple(
+def _ports_of(slice_: Object) -> Ports:
+    return tuple(
         sorted(
             Port(
                 each.get("name") or "",
@@ -85,71 +80,91 @@ def _group_of(slice_: Object) -> GroupKey:
             for each in slice_.get("ports") or ()
         )
     )
-    return slice_["addressType"], ports
+
+
+def _plan_family(
+    planned: Plan,
+    service: Object,
+    family: str,
+    groups: Mapping[Ports, Sequence[Object]],
+    slices: list[Object],
+) -> None:
+    """Slices of one address family; each holds endpoints with the same ports."""
+    new: list[tuple[Ports, list[Object]]] = []
+    unused: list[Object] = []
+    for ports in sorted({*groups, *map(_ports_of, slices)}):
+        mine = [each for each in slices if _ports_of(each) == ports]
+        new += [
+            (ports, chunk)
+            for chunk in _plan_group(planned, service, ports, groups.get(ports, ()), mine, unused)
+        ]
+    if len(unused) == len(slices) and not new:
+        new.append(((), []))  # a service without endpoints still has one slice that says so
+    for current in unused:
+        if new and meta.is_controlled_by(current, service):
+            _write(planned, service, current, *new.pop())
+        else:
+            planned.delete.append(current)
+    names = _free_names(service, family, {meta.name_of(each) for each in slices})
+    for ports, chunk in new:
+        made = {"metadata": {"name": next(names)}, "addressType": family}
+        planned.create.append(_slice(service, ports, chunk, made))
 
 
 def _plan_group(
-    planned: Plan, service: Object, group: GroupKey, endpoints: Sequence[Object], slices: Sequence[Object]
-) -> None:
-    wanted = {_identity(each): each for each in endpoints}
-    contents: list[list[Object]] = []
-    for each in slices:
-        kept = [wanted.pop(key) for old in each.get("endpoints") or () if (key := _identity(old)) in wanted]
-        contents.append(kept)
-    rest = list(wanted.values())
-    for kept in sorted(contents, key=len, reverse=True):
-        room = MAX_ENDPOINTS - len(kept)
-        kept += rest[:room]
-        rest = rest[room:]
+    planned: Plan,
+    service: Object,
+    ports: Ports,
+    endpoints: Sequence[Object],
+    slices: Sequence[Object],
+    unused: list[Object],
+) -> list[list[Object]]:
+    """What is left for new slices. Those of which nothing is left are `unused`."""
+    held = [list(each.get("endpoints") or ()) for each in slices]
+    written = [_slice(service, ports, old, each) != each for old, each in zip(held, slices, strict=True)]
+    contents, new = pack(held, written, endpoints)
     for each, kept in zip(slices, contents, strict=True):
-        _keep_or_drop(planned, service, group, each, kept, is_last=len(slices) == 1 and not endpoints)
-    names = _free_names(service, group, {meta.name_of(each) for each in slices})
-    if not slices and not endpoints:
-        planned.create.append(_slice(service, group, [], {"metadata": {"name": next(names)}}))
-    for start in range(0, len(rest), MAX_ENDPOINTS):
-        chunk = rest[start : start + MAX_ENDPOINTS]
-        planned.create.append(_slice(service, group, chunk, {"metadata": {"name": next(names)}}))
+        if kept:
+            _write(planned, service, each, ports, kept)
+        else:
+            unused.append(each)
+    return new
 
 
-def _free_names(service: Object, group: GroupKey, taken: set[str]) -> Iterator[str]:
+def _write(planned: Plan, service: Object, current: Object, ports: Ports, endpoints: list[Object]) -> None:
+    changed = _slice(service, ports, endpoints, current)
+    if changed != current:
+        planned.update.append(changed)
+
+
+def _free_names(service: Object, family: str, taken: set[str]) -> Iterator[str]:
     """Names that follow from what the slice is for: made twice, since the informer lags, the second one fails."""
     for number in itertools.count():
-        digest = template_hash({"uid": meta.uid_of(service), "group": str(group), "number": number}, 0)
+        digest = template_hash({"uid": meta.uid_of(service), "family": family, "number": number}, 0)
         name = f"{meta.name_of(service)}-{digest[:8]}"
         if name not in taken:
             yield name
 
 
-def _keep_or_drop(
-    planned: Plan, service: Object, group: GroupKey, current: Object, kept: list[Object], *, is_last: bool
-) -> None:
-    if not kept and not is_last:
-        planned.delete.append(current)
-        return
-    changed = _slice(service, group, kept, current)
-    if changed != current:
-        planned.update.append(changed)
-
-
-def _slice(service: Object, group: GroupKey, endpoints: list[Object], current: Object) -> Object:
-    labels = {**meta.labels(service), SERVICE_LABEL: meta.name_of(service), MANAGED_BY_LABEL: MANAGER}
-    if service["spec"].get("clusterIP") == "None":
+def _slice(service: Object, ports: Ports, endpoints: list[Object], current: Object) -> Object:
+    """`current`, or its name and address family, with what it should be."""
+    labels = {key: value for key, value in meta.labels(service).items() if key not in RESERVED_LABELS}
+    labels |= {SERVICE_LABEL: meta.name_of(service), MANAGED_BY_LABEL: MANAGER}
+    if not meta.nested(service, "spec", "clusterIP") or service["spec"]["clusterIP"] == "None":
         labels[HEADLESS_LABEL] = ""
-    metadata: Object = (
-        dict(meta.metadata(current)) if current else {"generateName": f"{meta.name_of(service)}-"}
-    )
-    metadata.update(
-        namespace=meta.namespace_of(service),
-        labels=labels,
-        ownerReferences=[meta.controller_reference(service)],
-    )
+    metadata: Object = {
+        **meta.metadata(current),
+        "namespace": meta.namespace_of(service),
+        "labels": labels,
+        "ownerReferences": [meta.controller_reference(service)],
+    }
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": metadata,
-        "addressType": group[0],
+        "addressType": current["addressType"],
         "endpoints": endpoints,
-        "ports": [_port(port) for port in group[1]],
+        "ports": [_port(port) for port in ports],
     }
 
 
@@ -178,10 +193,6 @@ def _endpoint(backend: Backend, zones: dict[str, str]) -> Object:
     return endpoint
 
 
-def _identity(endpoint: Object) -> tuple[str, str]:
-    return meta.nested(endpoint, "targetRef", "uid", default=""), endpoint["addresses"][0]
-
-
 class EndpointSliceController(ServiceFollower):
     name = "endpointslice"
     account = "endpointslice-controller"
@@ -199,20 +210,26 @@ class EndpointSliceController(ServiceFollower):
             lambda _: self.queue.add(ZONES), self._node_changed, lambda _: self.queue.add(ZONES)
         )
 
-    async def reconcile(self, key: str) -> None:
+    async def reconcile(self, key: str) -> float | None:
         if key == ZONES:
             self._weigh_zones()
-            return
+            return None
         service = named(self.services, key)
         current = [each for each in self.slices.by_index(BY_SERVICE, key) if not meta.is_deleting(each)]
         if service is None or meta.is_deleting(service):
-            return  # the slices belong to the service: the garbage collector takes them
+            return None  # the slices belong to the service: the garbage collector takes them
         if not service_backends.selects(service):
-            return
+            return None
         candidates = self.pods.list(meta.namespace_of(service))
         families = service_backends.families(service)
-        backends = {family: service_backends.backends(service, candidates, family) for family in families}
-        await self._carry_out(plan(service, backends, self._zones(), current, self.shares))
+        zones = self._zones()
+        found = {family: service_backends.backends(service, candidates, family) for family in families}
+        backends = {
+            family: [each for each in members if _is_somewhere(each, zones)]
+            for family, members in found.items()
+        }
+        await self._carry_out(plan(service, backends, zones, current, self.shares))
+        return None if backends == found else LOOK_FOR_NODES_S
 
     async def _carry_out(self, planned: Plan) -> None:
         await asyncio.gather(
@@ -249,6 +266,11 @@ class EndpointSliceController(ServiceFollower):
     def _slice_changed(self, slice_: Object) -> None:
         for key in _service_key(slice_):
             self.queue.add(key)
+
+
+def _is_somewhere(backend: Backend, nodes: Container[str]) -> bool:
+    node = meta.nested(backend.pod, "spec", "nodeName")
+    return not node or node in nodes or backend.publish_not_ready
 
 
 def _service_key(slice_: Object) -> list[str]:

@@ -18,7 +18,8 @@ from control_plane.client.gvr import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from control_plane.controllers.context import Context
 from control_plane.controllers.controller import Controller, named
 from control_plane.controllers.deployment.revision import template_hash
-from control_plane.controllers.endpointslice import MANAGED_BY_LABEL, MAX_ENDPOINTS, SERVICE_LABEL
+from control_plane.controllers.endpoint_packing import MAX_ENDPOINTS
+from control_plane.controllers.endpointslice import MANAGED_BY_LABEL, SERVICE_LABEL
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_LABEL = "endpointslice.kubernetes.io/skip-mirror"

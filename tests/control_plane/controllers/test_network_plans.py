@@ -7,7 +7,7 @@ import ipaddress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.client.gvr import NODES
@@ -111,6 +111,7 @@ def test_the_ready_condition_is_written_once() -> None:
     assert service_cidr.with_condition(made, "True", "", "ready", NOW + 5) is made
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["10.0.0.0/26", "10.0.0.64/28", "10.0.0.128/25", "10.0.0.32/27", "fd00::/64"]))
 )

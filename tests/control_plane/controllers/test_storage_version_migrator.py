@@ -172,7 +172,10 @@ def test_a_key_is_retired_with_kubectl(tmp_path: Path) -> None:
         reloaded = b'automatic_reloads_total{status="success"} 1.0'
         until(lambda: reloaded in api.request("GET", "/metrics").raw)
         assert "storageversionmigrations" in api.kubectl("api-resources").stdout
-        assert "StorageVersionMigration" in api.kubectl("explain", "storageversionmigration.spec.resource").stdout
+        assert (
+            "StorageVersionMigration"
+            in api.kubectl("explain", "storageversionmigration.spec.resource").stdout
+        )
         api.kubectl("apply", "-f", "-", stdin=MIGRATION)
         api.kubectl("wait", "--for=condition=Succeeded", "storageversionmigration/secrets", "--timeout=20s")
         for number in range(5):
