@@ -125,8 +125,10 @@ class ChaosCluster(BalsaCluster):
                 ",".join(live),
             ]
             await _until_done(lambda: client.member_add([peer_url], is_learner=True), ignore="already exists")
+            joining.wanted = False  # the supervisor would start it a second time meanwhile
             self.members[self.members.index(member)] = joining
             await joining.start()
+            joining.wanted = True
             infos = await _until_done(client.members)
             new = next(each.id for each in infos if peer_url in each.peer_urls)
             await _until_done(lambda: client.member_promote(new), ignore="can only promote a learner member")
