@@ -22,7 +22,8 @@ from control_plane.client.gvr import CRON_JOBS, DAEMON_SETS, GVR, JOBS, NODES, P
 from control_plane.controllers.context import Options
 from control_plane.controllers.controller import Controller
 from control_plane.controllers.cronjob import CronJobController
-from control_plane.controllers.daemonset import DaemonSetController, target_node
+from control_plane.controllers.daemonset import DaemonSetController
+from control_plane.controllers.daemonset.update import target_node
 from control_plane.controllers.job import JobController
 from control_plane.controllers.main import Manager
 from control_plane.controllers.statefulset import StatefulSetController

@@ -8,7 +8,6 @@ import pytest
 
 from control_plane.api import selectors
 from control_plane.controllers import (
-    daemonset,
     endpoints,
     endpointslice,
     node_lifecycle,
@@ -25,7 +24,6 @@ from tests.control_plane.controllers.objects import (
     node,
     owner,
     pod,
-    reference,
     replica_set,
     with_image,
 )
@@ -274,65 +272,3 @@ def test_pod_gc_picks() -> None:
     lost = [pod("a", node="gone"), pod("b"), pod("c", node="", deleting=True)]
     assert [each["metadata"]["name"] for each in pod_gc.on_missing_nodes(lost, {"n1"})] == ["a"]
     assert [each["metadata"]["name"] for each in pod_gc.never_scheduled(lost)] == ["c"]
-
-
-# Daemons
-
-
-def daemon(**spec: Any) -> Obj:
-    return owner("DaemonSet", "web", **spec)
-
-
-def daemon_pod(name: str, on: str, digest: str = "new", **more: Any) -> Obj:
-    labels = {"app": "web", daemonset.HASH_LABEL: digest}
-    return pod(name, node=on, labels=labels, owner=daemon(), **{"ready": True, **more})
-
-
-NODES = [node("n1"), node("n2"), node("n3")]
-
-
-@pytest.mark.parametrize(
-    ("spec", "nodes", "owned", "created", "deleted"),
-    [
-        pytest.param({}, NODES, [], ["n1", "n2", "n3"], [], id="one on each"),
-        pytest.param({}, NODES[:1], [daemon_pod("a", "n1")], [], [], id="there already"),
-        pytest.param(
-            {}, [node("n1", taints=[{"key": "k", "effect": "NoSchedule"}])], [daemon_pod("a", "n1")], [], [],
-            id="may stay behind NoSchedule",
-        ),
-        pytest.param(
-            {}, [node("n1", taints=[{"key": "k", "effect": "NoExecute"}])], [daemon_pod("a", "n1")], [], ["a"],
-            id="must leave for NoExecute",
-        ),
-        pytest.param({}, NODES[:1], [daemon_pod("a", "gone")], ["n1"], ["a"], id="node is gone"),
-        pytest.param({}, NODES[:1], [daemon_pod("a", "n1", phase="Failed", ready=False)], [], ["a"], id="failed"),
-        pytest.param(
-            {}, NODES[:2], [daemon_pod("a", "n1", "old"), daemon_pod("b", "n2", "old")], [], ["a"],
-            id="update one at a time",
-        ),
-        pytest.param(
-            {}, NODES[:2], [daemon_pod("a", "n1", ready=False), daemon_pod("b", "n2", "old")], [], [],
-            id="wait for the new one",
-        ),
-        pytest.param(
-            {"updateStrategy": {"type": "OnDelete"}}, NODES[:1], [daemon_pod("a", "n1", "old")], [], [],
-            id="on delete",
-        ),
-        pytest.param(
-            {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}},
-            NODES[:2], [daemon_pod("a", "n1", "old"), daemon_pod("b", "n2", "old")], ["n1"], [],
-            id="surge: the new one first",
-        ),
-    ],
-)  # fmt: skip
-def test_daemonset(
-    spec: Obj, nodes: list[Obj], owned: list[Obj], created: list[str], deleted: list[str]
-) -> None:
-    planned = daemonset.plan(daemon(**spec), nodes, owned, "new")
-    assert (planned.create, [each["metadata"]["name"] for each in planned.delete]) == (created, deleted)
-
-
-def test_a_daemons_pod_names_its_node() -> None:
-    made = daemonset.pod_for(daemon(), "n2", "digest")
-    assert daemonset.target_node(made) == "n2"
-    assert made["metadata"]["ownerReferences"] == [reference(daemon())]
