@@ -71,6 +71,7 @@ class Client:
         self.accept = JSON
         self.clock = clock or SystemClock()
         self.random = rng
+        self.under_way = 0  # requests that have no answer yet; watches are none
         self._bucket = TokenBucket(qps, burst or max(1, int(qps * 2)), self.clock) if qps > 0 else None
 
     def named(self, user_agent: str, field_manager: str = "") -> Client:
@@ -236,7 +237,11 @@ class Client:
         if self._bucket is not None and (wait_s := self._bucket.take_s()) > 0:
             await self.clock.sleep(wait_s)
         sent = {"User-Agent": self.user_agent, "Accept": self.accept, **(headers or {})}
-        response = await self._attempts(method, target(path, params or {}), sent, body, timeout_s)
+        self.under_way += 1
+        try:
+            response = await self._attempts(method, target(path, params or {}), sent, body, timeout_s)
+        finally:
+            self.under_way -= 1
         if response.status >= 400:
             raise status_error(response)
         return response

@@ -2,15 +2,15 @@
 
 `event` never waits and never fails: it correlates (see `event_correlator`), queues and returns. Writers
 take from bounded queues, one per share of the objects, so that what concerns one object is written in
-order. While their component is busy with what matters more they hold back, but only for a moment, and not
-when their queue is half full. When it is full the event is dropped and counted. A server that does not
+order. While their client has many requests under way, which matter more, they hold back, but only for a moment,
+and not when their queue is half full. When it is full the event is dropped and counted. A server that does not
 answer is tried again for a while; one that says no is not. `close` writes what is queued, within a limit.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -30,7 +30,8 @@ WARNING: Literal["Warning"] = "Warning"
 
 WRITERS = 2  # few: what was done goes before the telling of it
 MAX_QUEUED = 16000  # per recorder: about 16 MiB
-MAX_DEFERRED_S = 2.0  # by a component that is busy
+BUSY_REQUESTS = 8  # of the client; with more under way, events wait
+MAX_DEFERRED_S = 2.0
 LOOK_AGAIN_S = 0.05
 MAX_TRIES = 12
 MAX_RETRY_DELAY_S = 10.0
@@ -47,11 +48,8 @@ class _Queued:
 
 
 class EventRecorder:
-    def __init__(
-        self, client: Client, component: str, host: str = "", busy: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, client: Client, component: str, host: str = "") -> None:
         self._client = client
-        self._busy = busy
         self._source = {"component": component, **({"host": host} if host else {})}
         self._component = component
         self._host = host
@@ -157,8 +155,11 @@ class EventRecorder:
 
     async def _calm(self, since_s: float) -> None:
         clock = self._client.clock
-        while not self._closed and self._busy() and clock.monotonic() < since_s + MAX_DEFERRED_S:
+        while self._is_busy() and not self._closed and clock.monotonic() < since_s + MAX_DEFERRED_S:
             await clock.sleep(LOOK_AGAIN_S)
+
+    def _is_busy(self) -> bool:
+        return self._client.under_way > BUSY_REQUESTS
 
     async def _record(self, verdict: Verdict) -> None:
         assert verdict.event is not None

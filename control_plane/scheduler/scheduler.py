@@ -45,7 +45,6 @@ from control_plane.scheduler.workloads import InformedWorkloads
 from store.component import logs
 
 MAX_BINDINGS_AT_ONCE = 32  # enough to fill the store's batches; each is a connection of its own
-BUSY_BINDINGS = 8  # with more under way, events wait
 CYCLES_PER_TURN = 4  # then bindings and watches get the loop
 CLEANUP_INTERVAL_S = 1.0
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -100,7 +99,7 @@ class Scheduler:
         )
         self.waiting = Waiting(self.clock)
         self._algorithm = Scheduling(self.cache, self.nominator, self._draw)
-        self._events = EventRecorder(client, first.scheduler_name, busy=self._is_busy)
+        self._events = EventRecorder(client, first.scheduler_name)
         self._reporter = Reporter(client, self._events)
         self._setbacks = Setbacks(
             self._algorithm,
@@ -186,9 +185,6 @@ class Scheduler:
         await self._events.close()
         await self._reporter.close()
         await self._extenders.close()
-
-    def _is_busy(self) -> bool:
-        return len(self._bindings) > BUSY_BINDINGS
 
     async def _schedule(self) -> None:
         cycles = 0

@@ -151,6 +151,25 @@ async def test_retries_are_bounded() -> None:
     assert len(api.log) == 6
 
 
+async def test_requests_under_way_are_counted() -> None:
+    """While they are, and no longer: whatever their end."""
+    api = FakeApi()
+    client = api.client()
+    seen: list[int] = []
+
+    def note(method: str, where: str) -> bool:
+        seen.append(client.under_way)
+        return method == "GET"
+
+    api.fail_next(note, lambda: errors.not_found("", "configmaps", "a"))
+    await asyncio.gather(*(client.create(CONFIGMAPS, configmap(name)) for name in "ab"))
+    with pytest.raises(StatusError):
+        await client.get(CONFIGMAPS, "a", "default")
+    assert seen
+    assert min(seen) > 0
+    assert client.under_way == 0
+
+
 async def test_watch_resumes_without_gap_or_double() -> None:
     api = FakeApi()
     clock = VirtualClock()

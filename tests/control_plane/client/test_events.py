@@ -10,7 +10,7 @@ from control_plane.api import errors
 from control_plane.client import events
 from control_plane.client.errors import ConnectionFailed
 from control_plane.client.event_correlator import EventCorrelator
-from control_plane.client.events import NORMAL, WARNING, EventRecorder
+from control_plane.client.events import BUSY_REQUESTS, NORMAL, WARNING, EventRecorder
 from control_plane.client.gvr import EVENTS
 from control_plane.client.types import Obj
 from tests.control_plane.fakeapi import FakeApi
@@ -108,15 +108,17 @@ async def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_busy_component_is_not_held_up_by_its_events() -> None:
-    world, busy = World(), True
-    world.recorder = EventRecorder(world.api.client(clock=world.clock), "c", busy=lambda: busy)
+    world = World()
+    client = world.api.client(clock=world.clock)
+    world.recorder = EventRecorder(client, "c")
+    client.under_way = BUSY_REQUESTS + 1
     world.recorder.event(POD, NORMAL, "First", "waits")
     await world.clock.advance(1)
     assert world.stored() == []
     await world.clock.advance(1.5)
     assert [each["reason"] for each in world.stored()] == ["First"], "not for ever"
     world.recorder.event(POD, NORMAL, "Second", "waits, too")
-    busy = False
+    client.under_way = BUSY_REQUESTS
     await world.clock.advance(0.1)
     assert len(world.stored()) == 2
     await world.recorder.close()
