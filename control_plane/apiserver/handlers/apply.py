@@ -45,6 +45,7 @@ async def applied(ctx: Context, patch_body: bytes, live: Object | None, options:
         ctx.info.subresource,
         _reset(ctx),
         conversion.shows(ctx.core.registry, ctx.resource),
+        ctx.resource.custom,
     )
     _check_duplicates(ctx, patch_body, options)
     return result

@@ -47,6 +47,7 @@ async def record(ctx: Context, new: Object, old: Object, options: WriteOptions) 
             _now(ctx),
             ctx.info.subresource,
             show,
+            resource.custom,
         )
     except StatusError:  # no answer, or none of use, from a conversion webhook
         after["metadata"].pop("managedFields", None)

@@ -46,12 +46,14 @@ async def apply(
     subresource: str = "",
     reset: Paths = NOTHING,
     show: Show | None = None,
+    schema_changes: bool = False,
 ) -> Object:
     """The object after the configuration is applied, with its managedFields.
 
     `live` is None for an object that is not there yet. Both are of the version of the request; without `show`
     all versions look the same. `reset` are the fields that this endpoint does not write (`("f:status",)`, or
-    `("f:spec",)` for the status): they are ignored. Raises StatusError: 400 for a bad configuration, 409 for
+    `("f:spec",)` for the status): they are ignored. `schema_changes`: the schema may be another one than when the
+    managedFields were made. Raises StatusError: 400 for a bad configuration, 409 for
     conflicts, and what a conversion raises.
     """
     if meta.metadata(config).get("managedFields"):
@@ -60,7 +62,10 @@ async def apply(
     manager = Manager(manager_name, APPLY, "", subresource)
     versions = Versions(api_version, node, show)
     try:
-        return await _apply(live, remove(config, set(reset), node), node, manager, force, now, versions)
+        managers = await _managers(live or {}, versions, schema_changes)
+        return await _apply(
+            live, remove(config, set(reset), node), node, manager, force, now, managers, versions
+        )
     except MalformedPatch as error:
         raise errors.bad_request(f"error decoding patch: {error}") from error
     except RecursionError as error:
@@ -74,10 +79,10 @@ async def _apply(
     manager: Manager,
     force: bool,
     now: str,
+    managers: Managers,
     versions: Versions,
 ) -> Object:
     present = live or {}
-    managers = Managers.of(present)
     if live is not None and not managers.owned:
         _remember_before(managers, live, node, now)
     last = managers.owned.get(manager, Owned(NOTHING))
@@ -94,6 +99,15 @@ async def _apply(
         managers.give_up(other, paths)
     _forget_missing(managers, pairs)
     return _with_managers(last_applied.keep(pruned, config, manager.name), managers)
+
+
+async def _managers(live: Object, versions: Versions, schema_changes: bool) -> Managers:
+    managers = Managers.of(live)
+    for api_version in managers.by_version() if schema_changes else ():
+        shown = await versions.one(unmanaged(live), api_version)
+        if shown is not None:
+            managers.follow_schema(api_version, *shown)
+    return managers
 
 
 def _remember_before(managers: Managers, live: Object, node: Node | None, now: str) -> None:

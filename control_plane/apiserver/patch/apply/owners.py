@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from control_plane.api import meta
-from control_plane.apiserver.patch.apply import fields
+from control_plane.api.schema import Node
+from control_plane.apiserver.patch.apply import fields, trees
 from control_plane.apiserver.patch.apply.fields import NOTHING, Paths
 from control_plane.apiserver.patch.apply.tracking import APPLY, UPDATE
 
@@ -70,6 +71,13 @@ class Managers:
         before = self.owned.get(manager)
         if before is None or (before.paths, before.api_version) != (paths, api_version):
             self.owned[manager] = Owned(paths, api_version, now)
+
+    def follow_schema(self, api_version: str, obj: Object, node: Node | None) -> None:
+        """Of what has become atomic, what was owned of it is owned as a whole. `obj` is of that version."""
+        for manager, owned in self.owned.items():
+            if owned.api_version == api_version:
+                tree = trees.as_declared(fields.to_fields_v1(owned.paths), obj, node)
+                self.owned[manager] = replace(owned, paths=fields.from_fields_v1(tree))
 
     def give_up(self, manager: Manager, paths: Paths) -> None:
         owned = self.owned[manager]

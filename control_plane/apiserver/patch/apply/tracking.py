@@ -68,11 +68,12 @@ async def track(
     now: str,
     subresource: str = "",
     show: Show | None = None,
+    schema_changes: bool = False,
 ) -> None:
     """Bring the managedFields of `new`, which takes the place of `live`, up to date.
 
-    Both are of the version of the request; without `show` all versions look the same. Raises StatusError: what a
-    conversion raises.
+    Both are of the version of the request; without `show` all versions look the same. `schema_changes`: the schema
+    may be another one than when the entries were made. Raises StatusError: what a conversion raises.
     """
     metadata = new["metadata"]
     sent = metadata.pop("managedFields", None)
@@ -86,11 +87,19 @@ async def track(
         if any(change):
             identity = (manager, UPDATE, new["apiVersion"], subresource)
             changes = await _changes(live, new, node, change, entries, show)
+            if schema_changes:
+                entries = [_as_declared(each, live, node) for each in entries]
             entries = _tracked(entries, identity, changes, now)
     except (MalformedPatch, RecursionError):
         pass
     if entries:
         metadata["managedFields"] = entries
+
+
+def _as_declared(entry: Object, live: Object, node: Node | None) -> Object:
+    if entry.get("apiVersion") != live.get("apiVersion"):
+        return entry  # of another version, whose schema is not at hand; applies look at it
+    return {**entry, "fieldsV1": trees.as_declared(entry.get("fieldsV1") or {}, live, node)}
 
 
 async def _changes(

@@ -83,6 +83,28 @@ def cut(tree: Tree, gone: Tree) -> Tree | None:
     return _less(tree, gone, whole=True)
 
 
+def as_declared(tree: Tree, value: Any, node: Node | None) -> Tree:
+    """The set as the schema is now: of what has become atomic, what was owned of it is owned as a whole. (What has
+    become granular counts as if it had always been so.) Raises MalformedPatch."""
+    if not tree or not isinstance(value, dict | list):
+        return tree
+    if is_atomic(node, value):
+        return {}
+    members = _members(value, node)
+    made = dict(tree)
+    for key, below in tree.items():
+        if below and key in members:
+            made[key] = as_declared(below, *members[key])
+    return made
+
+
+def _members(value: Any, node: Node | None) -> dict[str, tuple[Any, Node | None]]:
+    if isinstance(value, dict):
+        return {FIELD + key: (inner, child(node, key)) for key, inner in value.items()}
+    assert node is not None, "a list that is not atomic is declared"
+    return {element_key(element, node): (element, node.element) for element in value}
+
+
 def is_tree(value: Any) -> bool:
     """Whether what a client sent is such a set. Raises RecursionError."""
     return isinstance(value, dict) and all(map(is_tree, value.values()))
