@@ -31,6 +31,11 @@ def is_finished(pod: Object) -> bool:
     return meta.nested(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
+def is_terminating(pod: Object) -> bool:
+    """It goes and has not ended yet."""
+    return meta.is_deleting(pod) and not is_finished(pod)
+
+
 def is_ready(pod: Object) -> bool:
     return meta.condition_is_true(pod, "Ready")
 

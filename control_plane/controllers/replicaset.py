@@ -64,6 +64,8 @@ def status(owner: Object, owned: Sequence[Object], now: float, failure: Failure 
     }
     conditions = _conditions(old.get("conditions") or [], failure, now)
     shown = {name: value for name, value in new.items() if value or name == "replicas"}
+    if owner.get("kind") == "ReplicaSet":
+        shown["terminatingReplicas"] = sum(pods.is_terminating(pod) for pod in owned)
     return {**shown, "conditions": conditions} if conditions else shown
 
 

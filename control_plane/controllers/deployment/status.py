@@ -31,6 +31,8 @@ def compute(deployment: Object, sets: Sequence[Object], new: Object | None, now:
         "unavailableReplicas": max(sum(rolling.wanted(each) for each in sets) - available, 0),
     }
     status = {name: count for name, count in counts.items() if count}
+    if (terminating := _terminating(sets)) is not None:
+        status["terminatingReplicas"] = terminating
     if "collisionCount" in old:
         status["collisionCount"] = old["collisionCount"]
     conditions = list(old.get("conditions") or [])
@@ -39,6 +41,15 @@ def compute(deployment: Object, sets: Sequence[Object], new: Object | None, now:
     _set_failure(conditions, sets, now)
     status["conditions"] = conditions
     return status
+
+
+def _terminating(sets: Sequence[Object]) -> int | None:
+    """None as long as a set that has a status does not say."""
+    statuses = [each.get("status") or {} for each in sets]
+    known = [each for each in statuses if each.get("observedGeneration") or "terminatingReplicas" in each]
+    if any("terminatingReplicas" not in each for each in known):
+        return None
+    return sum(int(each["terminatingReplicas"]) for each in known)
 
 
 def _available(enough: bool) -> Object:

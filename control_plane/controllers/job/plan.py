@@ -124,7 +124,7 @@ def _keep_going(
         return Plan(delete=surplus)
     missing = target - len(active)
     if replaces_only_failed(job):
-        missing -= sum(meta.is_deleting(pod) and not pods.is_finished(pod) for pod in owned)
+        missing -= sum(pods.is_terminating(pod) for pod in owned)
     if missing <= 0:
         return Plan(wait_s=deadline_in_s(job, now))
     if is_indexed(job):

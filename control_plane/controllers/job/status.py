@@ -25,7 +25,7 @@ def status(
     made: dict[str, Any] = {
         "active": len(active),
         "ready": sum(pods.is_ready(pod) for pod in active),
-        "terminating": sum(meta.is_deleting(pod) and not pods.is_finished(pod) for pod in owned),
+        "terminating": sum(pods.is_terminating(pod) for pod in owned),
         "succeeded": counted.succeeded,
         "failed": counted.failed,
         "completedIndexes": indexes.form(counted.completed) if is_indexed(job) else "",
