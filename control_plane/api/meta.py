@@ -5,6 +5,7 @@ Nothing here reads a clock: times are passed in as seconds since the epoch and l
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 Object = dict[str, Any]
@@ -125,14 +126,18 @@ def api_version(group: str, version: str) -> str:
 
 def rfc3339(epoch_s: float) -> str:
     """`metav1.Time`: whole seconds."""
-    return datetime.fromtimestamp(int(epoch_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _to_the_second(int(epoch_s)) + "Z"
 
 
 def rfc3339_micro(epoch_s: float) -> str:
     """`metav1.MicroTime`: always six digits."""
     micros = round(epoch_s * 1_000_000)
-    whole = datetime.fromtimestamp(micros // 1_000_000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{micros % 1_000_000:06d}Z"
+    return f"{_to_the_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"
+
+
+@lru_cache(maxsize=256)  # most times that are written are of the present second
+def _to_the_second(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def now_rfc3339() -> str:
@@ -158,7 +163,8 @@ def parse_time(text: str | None) -> float | None:
 def nested(obj: Any, *path: str, default: Any = None) -> Any:
     """`nested(pod, "spec", "nodeName")` without tripping over what is unset."""
     for step in path:
-        if type(obj) is not dict and not isinstance(obj, Mapping):  # the second question costs ten times the first
+        # the second question costs ten times the first
+        if type(obj) is not dict and not isinstance(obj, Mapping):
             return default
         obj = obj.get(step)
     return default if obj is None else obj

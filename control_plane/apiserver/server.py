@@ -187,14 +187,23 @@ async def _read(request: web.BaseRequest, limit: int) -> bytes:
         return b""
     if (request.content_length or 0) > limit:
         raise BodyTooLarge
-    pieces: list[bytes] = []
-    size = 0
     try:
-        async for piece in request.content.iter_any():
-            size += len(piece)
-            if size > limit:
+        if request.content.is_eof():  # as a rule all of it came with the head
+            body = request.content.read_nowait()
+            if len(body) > limit:
                 raise BodyTooLarge
-            pieces.append(piece)
+            return body
+        return await _collected(request, limit)
     except (web.RequestPayloadError, ClientPayloadError, BadHttpMessage) as error:
         raise errors.bad_request(f"the request's body is malformed: {error}") from error
+
+
+async def _collected(request: web.BaseRequest, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge
+        pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -57,6 +57,25 @@ def test_malformed_requests(api: Harness, sent: bytes) -> None:
     assert 400 <= status["code"] < 500
 
 
+BODY = b'{"metadata":{"generateName":"way-"}}'
+COUNTED = b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNKED += b"5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (BODY[:5], len(BODY) - 5, BODY[5:])
+
+
+@pytest.mark.parametrize("sent", [COUNTED, CHUNKED], ids=["counted", "chunked"])
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+def test_a_body_is_whole_however_it_comes(api: Harness, sent: bytes, pieces: int) -> None:
+    head = b"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nContent-Type: application/json\r\n"
+    sent, length = head + HOST + sent, len(sent) // pieces + 1
+    with connected(api) as sock:
+        sock.sendall(sent[: -length * (pieces - 1)] if pieces > 1 else sent)
+        for left in range(pieces - 1, 0, -1):
+            time.sleep(0.02)
+            sock.sendall(sent[-length * left : -length * (left - 1) or None])
+        assert sock.recv(65536).startswith(b"HTTP/1.1 201 ")
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
