@@ -25,7 +25,7 @@ def plan(service: Object, backends: Sequence[Backend], current: Object | None) -
     """The Endpoints object as it should be."""
     shown = [backend for backend in backends if backend.ready or not backend.terminating]
     labels = {**meta.labels(service), MANAGED_BY_LABEL: MANAGER}
-    if service["spec"].get("clusterIP") == "None":
+    if not service_backends.has_address(service):
         labels[HEADLESS_LABEL] = ""
     annotations = dict(meta.annotations(current)) if current else {}
     annotations.pop(OVER_CAPACITY, None)
@@ -42,17 +42,17 @@ def plan(service: Object, backends: Sequence[Backend], current: Object | None) -
     if annotations:
         metadata["annotations"] = annotations
     wanted: Object = {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
-    if made := subsets(shown):
+    if made := subsets(shown, bare=not service["spec"].get("ports") and HEADLESS_LABEL in labels):
         wanted["subsets"] = made
     return wanted
 
 
-def subsets(backends: Iterable[Backend]) -> list[Object]:
-    """Backends with the same ports share a subset."""
+def subsets(backends: Iterable[Backend], bare: bool = False) -> list[Object]:
+    """Backends with the same ports share a subset. `bare`: those without any count too."""
     by_ports: dict[tuple[Port, ...], list[Backend]] = {}
     for backend in backends:
         by_ports.setdefault(backend.ports, []).append(backend)
-    return [_subset(ports, group) for ports, group in sorted(by_ports.items()) if ports]
+    return [_subset(ports, group) for ports, group in sorted(by_ports.items()) if ports or bare]
 
 
 def _subset(ports: tuple[Port, ...], backends: Sequence[Backend]) -> Object:
@@ -61,7 +61,8 @@ def _subset(ports: tuple[Port, ...], backends: Sequence[Backend]) -> Object:
         subset["addresses"] = ready
     if unready := [_address(backend) for backend in backends if not backend.ready]:
         subset["notReadyAddresses"] = unready
-    subset["ports"] = [_port(port) for port in ports]
+    if ports:
+        subset["ports"] = [_port(port) for port in ports]
     return subset
 
 

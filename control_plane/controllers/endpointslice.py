@@ -150,7 +150,7 @@ def _slice(service: Object, ports: Ports, endpoints: list[Object], current: Obje
     """`current`, or its name and address family, with what it should be."""
     labels = {key: value for key, value in meta.labels(service).items() if key not in RESERVED_LABELS}
     labels |= {SERVICE_LABEL: meta.name_of(service), MANAGED_BY_LABEL: MANAGER}
-    if not meta.nested(service, "spec", "clusterIP") or service["spec"]["clusterIP"] == "None":
+    if not service_backends.has_address(service):
         labels[HEADLESS_LABEL] = ""
     metadata: Object = {
         **meta.metadata(current),

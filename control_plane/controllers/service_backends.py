@@ -44,6 +44,11 @@ def selects(service: Object) -> bool:
     return bool(spec.get("selector")) and spec.get("type") != "ExternalName"
 
 
+def has_address(service: Object) -> bool:
+    """Else it is headless."""
+    return service["spec"].get("clusterIP") not in (None, "", "None")
+
+
 def backends(service: Object, candidates: Iterable[Object], family: str = "IPv4") -> list[Backend]:
     """The backends among the pods of the service's namespace, in the order of their addresses."""
     selector = selectors.from_set(service["spec"].get("selector"))

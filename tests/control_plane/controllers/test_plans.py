@@ -142,6 +142,44 @@ def test_endpoints(state: dict[str, Any], expected: tuple[list[str], list[str]])
     assert shown == expected
 
 
+HTTP = [{"name": "http", "port": 8080, "protocol": "TCP"}]
+NAMED = [{"port": 80, "targetPort": "web", "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "state", "expected", "headless"),
+    [
+        pytest.param({}, {}, [(["10.0.0.1"], HTTP)], False, id="an address"),
+        pytest.param({"clusterIP": "None"}, {}, [(["10.0.0.1"], HTTP)], True, id="headless"),
+        pytest.param({"clusterIP": "None", "ports": []}, {}, [(["10.0.0.1"], None)], True, id="headless, no port"),
+        pytest.param({"ports": []}, {}, [], False, id="an address, no port"),
+        pytest.param({"ports": NAMED}, {}, [], False, id="a port that the pod does not have"),
+        pytest.param({"publishNotReadyAddresses": True}, {"ready": False}, [(["10.0.0.1"], HTTP)], False, id="all"),
+        pytest.param(
+            {"publishNotReadyAddresses": True}, {"deleting": True}, [(["10.0.0.1"], HTTP)], False, id="all, going"
+        ),
+    ],
+)  # fmt: skip
+def test_endpoints_of_services(spec: Obj, state: Obj, expected: Any, headless: bool) -> None:
+    of = service(**spec)
+    backends = service_backends.backends(of, [pod("p", ip="10.0.0.1", **{"ready": True, **state})])
+    made = endpoints.plan(of, backends, None)
+    shown = [([each["ip"] for each in one["addresses"]], one.get("ports")) for one in made.get("subsets", [])]
+    assert shown == expected
+    assert ("service.kubernetes.io/headless" in made["metadata"]["labels"]) == headless
+
+
+def test_endpoints_that_are_too_many_are_cut() -> None:
+    ready = [pod(f"r{each}", ready=True, ip=f"10.1.{each // 250}.{each % 250}") for each in range(800)]
+    unready = [pod(f"u{each}", ip=f"10.0.{each // 250}.{each % 250}") for each in range(400)]
+    made = endpoints.plan(service(), service_backends.backends(service(), [*ready, *unready]), None)
+    (subset,) = made["subsets"]
+    assert (len(subset["addresses"]), len(subset["notReadyAddresses"])) == (800, 200)
+    assert made["metadata"]["annotations"]["endpoints.kubernetes.io/over-capacity"] == "truncated"
+    fewer = endpoints.plan(service(), service_backends.backends(service(), ready), made)
+    assert "annotations" not in fewer["metadata"]
+
+
 def test_a_named_port_is_each_pods_own() -> None:
     def serving(name: str, ip: str, number: int) -> Obj:
         ports = [{"name": "web", "containerPort": number, "protocol": "TCP"}]
