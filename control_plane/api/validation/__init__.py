@@ -35,6 +35,7 @@ from control_plane.api.validation import (
     service,
     status,
     storage,
+    trust_bundles,
     workloads,
 )
 from control_plane.api.validation.registry import CREATE, STATUS, UPDATE
@@ -44,7 +45,7 @@ __all__ = ["validate_create", "validate_update", "warnings"]
 
 _AREAS = (
     access, autoscaling, batch, certificates, cluster, config, csi, devices, flowcontrol, ingress, migration, networking, pod, pod_update, policy,
-    quota, service, status, storage, workloads,
+    quota, service, status, storage, trust_bundles, workloads,
 )  # fmt: skip
 _OWN_RULES = {
     "approval": certificates.approval,
