@@ -2,15 +2,16 @@
 
 `event` never waits and never fails: it correlates (see `event_correlator`), queues and returns. Writers
 take from bounded queues, one per share of the objects, so that what concerns one object is written in
-order. While their client has many requests under way, which matter more, they hold back, but only for a moment,
-and not when their queue is half full. When it is full the event is dropped and counted. A server that does not
-answer is tried again for a while; one that says no is not. `close` writes what is queued, within a limit.
+order. While their component is busy (its client has many requests under way, which matter more, or it says
+so itself) they hold back, but only for a moment, and not when their queue is half full. When it is full the
+event is dropped and counted. A server that does not answer is tried again for a while; one that says no is
+not. `close` writes what is queued, within a limit.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -48,8 +49,11 @@ class _Queued:
 
 
 class EventRecorder:
-    def __init__(self, client: Client, component: str, host: str = "") -> None:
+    def __init__(
+        self, client: Client, component: str, host: str = "", busy: Callable[[], bool] | None = None
+    ) -> None:
         self._client = client
+        self._is_busy = busy or self._has_much_under_way
         self._source = {"component": component, **({"host": host} if host else {})}
         self._component = component
         self._host = host
@@ -158,7 +162,7 @@ class EventRecorder:
         while self._is_busy() and not self._closed and clock.monotonic() < since_s + MAX_DEFERRED_S:
             await clock.sleep(LOOK_AGAIN_S)
 
-    def _is_busy(self) -> bool:
+    def _has_much_under_way(self) -> bool:
         return self._client.under_way > BUSY_REQUESTS
 
     async def _record(self, verdict: Verdict) -> None:

@@ -45,6 +45,7 @@ from control_plane.scheduler.workloads import InformedWorkloads
 from store.component import logs
 
 MAX_BINDINGS_AT_ONCE = 32  # enough to fill the store's batches; each is a connection of its own
+BUSY_BINDINGS = 8  # with more under way, events wait
 CYCLES_PER_TURN = 4  # then bindings and watches get the loop
 CLEANUP_INTERVAL_S = 1.0
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -99,7 +100,7 @@ class Scheduler:
         )
         self.waiting = Waiting(self.clock)
         self._algorithm = Scheduling(self.cache, self.nominator, self._draw)
-        self._events = EventRecorder(client, first.scheduler_name)
+        self._events = EventRecorder(client, first.scheduler_name, busy=self._is_busy)
         self._reporter = Reporter(client, self._events)
         self._setbacks = Setbacks(
             self._algorithm,
@@ -185,6 +186,10 @@ class Scheduler:
         await self._events.close()
         await self._reporter.close()
         await self._extenders.close()
+
+    def _is_busy(self) -> bool:
+        """Bindings that are still to be sent count as well."""
+        return len(self._bindings) > BUSY_BINDINGS
 
     async def _schedule(self) -> None:
         cycles = 0
