@@ -104,6 +104,7 @@ class InformedDevices:
 
     @property
     def usage(self) -> Usage:
+        self._drop_outdated()
         return self._usage
 
     @property
@@ -121,6 +122,7 @@ class InformedDevices:
         return self._inventory
 
     def claim(self, namespace: str, name: str) -> Obj | None:
+        self._drop_outdated()
         return self._assumed.get(f"{namespace}/{name}") or self._informers[RESOURCE_CLAIMS].get(
             namespace, name
         )
@@ -170,6 +172,16 @@ class InformedDevices:
             self._claim_seen(known)
         else:
             self._count(meta.uid_of(claim), None)  # it is gone already
+
+    def _drop_outdated(self) -> None:
+        """A claim that came and went while nobody watched is never shown: once the watch is past it, it is gone."""
+        if not self._assumed:
+            return
+        shown = self._informers[RESOURCE_CLAIMS].applied_version
+        for key, claim in list(self._assumed.items()):
+            if _version(claim) <= shown:
+                del self._assumed[key]
+                self._claim_gone(claim)
 
     def _claim_seen(self, claim: Obj) -> None:
         key, uid = meta.key_of(claim), meta.uid_of(claim)

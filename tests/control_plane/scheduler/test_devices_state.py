@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from control_plane.client.gvr import DEVICE_TAINT_RULES, RESOURCE_SLICES
+import pytest
+
+from control_plane.client.gvr import DEVICE_TAINT_RULES, RESOURCE_CLAIMS, RESOURCE_SLICES
 from control_plane.client.informer import InformerFactory
 from control_plane.client.types import Obj
 from control_plane.scheduler.dynamic_resources.state import InformedDevices
@@ -35,6 +37,28 @@ async def test_late_news_of_a_former_claim_frees_nothing() -> None:
     devices._claim_seen(seen("new", 10, taken("d1")))
     devices._claim_gone(seen("new", 11, taken("d1")))
     assert not devices.usage.uses(D1)
+
+
+async def test_a_claim_that_came_and_went_unseen_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch was broken meanwhile, and the list after it does not show the claim."""
+    devices = InformedDevices(InformerFactory(FakeApi().client()))
+    informer = devices._informers[RESOURCE_CLAIMS]
+    devices.settle("new", seen("new", 10, taken("d1")))
+    monkeypatch.setattr(informer, "_applied_version", 9)
+    assert devices.claim("default", "c") is not None
+    assert devices.usage.uses(D1)
+    monkeypatch.setattr(informer, "_applied_version", 10)
+    assert not devices.usage.uses(D1)
+    assert devices.claim("default", "c") is None
+
+
+async def test_what_is_about_to_be_written_stays_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = InformedDevices(InformerFactory(FakeApi().client()))
+    claim_ = seen("new", 10)
+    devices.settle("new", claim_)
+    devices.pend(claim_, taken("d1"))
+    monkeypatch.setattr(devices._informers[RESOURCE_CLAIMS], "_applied_version", 11)
+    assert devices.usage.uses(D1)
 
 
 def rule(key: str, **selector: str) -> Obj:
