@@ -1,5 +1,8 @@
 """Committed entries become state: in log order, each once, after the sync of the turn that committed them.
 
+A change of members waits until the member cannot forget that it is committed. Members follow a change when they
+apply it: the one that stays of two would otherwise, after a crash, need the vote of the one that left.
+
 An exception of the state machine goes up and ends the member before the entry counts as applied: nothing is retried
 here, and no replica goes on with a state of its own (stock defect B7).
 """
@@ -32,14 +35,15 @@ class Applier:
         self._clock = clock
 
     def apply(self, last: int, until: float) -> None:
-        """Apply what is committed up to `last`, at least one entry, until the clock says so; the rest comes next
-        turn."""
+        """Apply what is committed up to `last`, until the clock says so; the rest comes next turn."""
         core = self._core
         index = core.applied
         last = min(last, core.commit)
         while index < last:
             index += 1
             data, _, term = core.log.entry(index)
+            if data[0] == Kind.CHANGE and not core.log.require_commit(index):
+                break
             self._proposals.applied_entry(term)
             self._apply_entry(index, data)
             core.applied = index

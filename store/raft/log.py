@@ -24,6 +24,7 @@ class RaftLog:
         self.commit = min(max(state.commit, state.entries[0][1]), state.entries[-1][1])
         self.appended_bytes = 0  # since the process began; the snapshot's trigger
         self.synced_index = self.last_index  # what a crash cannot take
+        self.synced_commit = self.commit
         self.promised = False  # the hard state changed and is not synced: nothing may be sent
 
     @property
@@ -89,6 +90,13 @@ class RaftLog:
             self.commit = index
             self.wal.set_commit(index)
 
+    def require_commit(self, index: int) -> bool:
+        """Whether a crash cannot make this member forget that the entry is committed; if it can, not after the next
+        sync."""
+        if self.synced_commit < index:
+            self.wal.require_sync()
+        return self.synced_commit >= index
+
     def set_hard_state(self, term: int, vote: int | None) -> None:
         if (term, vote) == (self.term, self.vote):
             return
@@ -99,7 +107,9 @@ class RaftLog:
 
     def sync(self) -> None:
         """Everything above is durable when this returns. Raises DiskFailed."""
-        self.wal.sync()
+        if self.wal.dirty:
+            self.wal.sync()
+            self.synced_commit = self.commit
         self.synced_index = self.last_index
         self.promised = False
 

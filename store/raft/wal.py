@@ -9,8 +9,8 @@ an entry that is still needed is in no file (stock pysyncobj clears its journal 
 segment is written aside, synced and renamed, after everything in the one before is synced. Its room is reserved
 then, so that a sync waits for the data alone; the zeros behind the last record are no part of the log.
 
-The commit index is written, but never a reason to sync: Raft recovers it; the record only lets a member apply
-what it knows at start.
+The commit index is written, but no reason to sync: Raft recovers it; the record only lets a member apply what it
+knows at start. A change of members is the exception (see `applier`).
 """
 
 from __future__ import annotations
@@ -139,6 +139,10 @@ class Wal:
     def set_commit(self, index: int) -> None:
         self._commit = index
         self._pending.append(Record(Kind.COMMIT, _INDEX.pack(index)))
+
+    def require_sync(self) -> None:
+        """The commit index as well is to be durable this time."""
+        self._must_sync = True
 
     def sync(self) -> None:
         """Make everything appended durable. Raises DiskFailed, after which the log must not be used."""

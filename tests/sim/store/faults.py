@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from store.raft.membership import Change, Operation
+from store.raft.membership import Change, Member, Operation
 from tests.sim.store.cluster import Cluster
 from tests.sim.store.member import SimMember
 
@@ -343,6 +343,15 @@ class Faults:
                 if through.alive and change.member.id in through.replica.membership.members:
                     cluster.join(change.member.name, through)
             elif change.operation is Operation.REMOVE:
-                self._later(0.1, 2.0, cluster.retire, change.member.name)
+                self._later(0.1, 2.0, self._retire, change.member)
 
         through.change(change, answered)
+
+    def _retire(self, member: Member) -> None:
+        """Switch it off, once somebody who stays knows that it was removed: of two, the other could not go on
+        without its vote before."""
+        others = [each for each in self.cluster.alive if each.name != member.name]
+        if any(member.id not in each.replica.membership.members for each in others):
+            self.cluster.retire(member.name)
+        else:
+            self._later(0.1, 0.5, self._retire, member)

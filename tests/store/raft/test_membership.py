@@ -125,6 +125,17 @@ def test_removing_the_leader_makes_the_others_elect_one() -> None:
     assert leader.replica.membership.voters == {ident("B"), ident("C")}
 
 
+def test_the_one_that_stays_of_two_goes_on_alone_after_a_crash() -> None:
+    cluster = SimulatedCluster("AB")
+    cluster.elect("A")
+    removed = cluster.members["B"].change(Change(Operation.REMOVE, member("A")))
+    cluster.run(5, until=lambda: removed.done)
+    assert removed.succeeded
+    cluster.kill("A")
+    alone = cluster.boot("B", cluster.kill("B"))
+    cluster.run(5, until=lambda: alone.core.is_leader)
+
+
 def test_members_are_remembered_across_restarts_and_snapshots() -> None:
     cluster = SimulatedCluster("ABC", snapshot_count=10, catch_up_entries=0)
     a = cluster.elect("A")
