@@ -214,6 +214,8 @@ class Invariants:
         vote = self._votes.get((member.name, log.term))
         if vote is not None and log.vote != member.cluster.members[vote].id:
             self.fail(f"{member.name} forgot its vote for {vote} in term {log.term}")
+        if log.entries[0][2] > said.index_term:  # by a snapshot: others were committed there
+            self.installed(member)
         if said.index > log.base_index and log.term_at(said.index) != said.index_term:
             self.fail(
                 f"{member.name} forgot entry {said.index} of term {said.index_term}, which it acknowledged; "
