@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-KILL_TIMEOUT_S = 5.0
+KILL_TIMEOUT_S = 20.0
 
 
 def pss_bytes(pid: int) -> int:

@@ -12,6 +12,7 @@ and replication begins again from what was acknowledged. What is lost with a con
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,8 @@ class _Link(asyncio.Protocol):
 
     def abort(self) -> None:
         if self.transport is not None:
-            self.transport.abort()
+            with contextlib.suppress(AttributeError):  # asyncio's own, of TLS, when it was closed twice
+                self.transport.abort()
 
     def common_name(self) -> str:
         certificate = self.transport.get_extra_info("peercert") if self.transport is not None else None

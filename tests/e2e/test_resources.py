@@ -89,8 +89,9 @@ def test_a_volume_beyond_its_limit_ends_the_pod(newest: Kubectl) -> None:
     assert 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi".' in shown
 
 
-def test_a_pod_is_resized_as_a_whole(newest: Kubectl) -> None:
+def test_a_pod_is_resized_as_a_whole(cluster: Cluster, newest: Kubectl) -> None:
     """Its containers have no limits: they share the pod's."""
+    skip_without_control_groups(cluster)
     container = {"image": "python:3", "command": ["python3", "-c", HOLDS_40_MIB]}
     whole = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}}
     spec = {"containers": [{"name": name, **container} for name in ("a", "b")], "resources": whole}

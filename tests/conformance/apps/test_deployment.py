@@ -83,7 +83,13 @@ def test_lifecycle(client: Client, dynamic: Client, namespace: str) -> None:
             "test-deployment", lambda obj: obj["spec"].update(replicas=2)
         )
         assert updated["spec"]["replicas"] == 2
-        events.until("MODIFIED", lambda obj: obj["status"].get("readyReplicas") == 2)
+        events.until(
+            "MODIFIED",
+            lambda obj: (
+                obj["status"].get("observedGeneration") == obj["metadata"]["generation"]
+                and obj["status"].get("updatedReplicas") == obj["status"].get("readyReplicas") == 2
+            ),
+        )
         assert of.get("test-deployment", "status")["status"]["replicas"] >= 2
         status = {"status": {"readyReplicas": 1, "availableReplicas": 1}}
         patched = of.patch("test-deployment", status, "strategic", "status")

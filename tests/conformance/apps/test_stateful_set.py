@@ -49,6 +49,8 @@ def break_probe(client: Client, cluster: Cluster, namespace: str, *names: str) -
     of = client.of("v1", "pods", "Pod", namespace)
     for name in names:
         settled(of, name, lambda pod: not is_ready(pod))
+    sets = client.of("apps/v1", "statefulsets", "StatefulSet", namespace)
+    settled(sets, "ss", lambda obj: not obj["status"].get("readyReplicas"))  # its loop knows as well
 
 
 def mend_probe(cluster: Cluster, namespace: str, *names: str) -> None:

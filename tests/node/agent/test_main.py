@@ -54,6 +54,7 @@ def flags(tmp_path: Path, silent: int) -> list[str]:
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.2, 0.6])
 def test_a_signal_while_it_starts_ends_it(flags: list[str], tmp_path: Path, after_s: float) -> None:
     log = tmp_path / "log"
+    log.touch()  # the child may be gone before it opens it
     pid = os.fork()
     if pid == 0:
         out = os.open(log, os.O_WRONLY | os.O_CREAT, 0o600)
