@@ -27,6 +27,11 @@ TIMEOUT_S = 90.0
 pytestmark = pytest.mark.cluster
 
 
+def _heed_interruptions() -> None:
+    """Whoever runs the tests in the background may have had them ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Balsa:
     """The command, with a state directory of its own."""
@@ -43,6 +48,7 @@ class Balsa:
             stdout=stdout,
             stderr=stderr,
             text=True,
+            preexec_fn=_heed_interruptions,
         )
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
