@@ -21,6 +21,8 @@ class Compaction:
         self._config = config
         self._log = storage.log
         self._snapshots = storage.snapshots
+        self._member_id = storage.member_id
+        self._wanted = False
         self._log_bytes_at_snapshot = 0
         self._newest: Path | None = None
         self._obsolete: list[Path] = []  # segments of the log
@@ -29,6 +31,8 @@ class Compaction:
         """After so many entries or bytes of log; later when the last one was large, so that writing snapshots stays
         a part of the work."""
         behind = applied - max(self.snapshot_index, FIRST[1])
+        if self._wanted and behind > 0:
+            return True
         if behind < self._config.snapshot_count and self._written < self._config.limits.snapshot_wal_bytes:
             return False
         worth = max(self._snapshots.size_bytes - CHEAP_SNAPSHOT_BYTES, 0) // LOG_PER_SNAPSHOT
@@ -42,10 +46,20 @@ class Compaction:
 
     def begin(self, applied: int, membership: Membership) -> SnapshotMeta:
         """Of a snapshot of the state machine as it is now."""
+        self._wanted = False
         self._log_bytes_at_snapshot = self._log.appended_bytes
         term = self._log.term_at(applied)
         assert term is not None, f"applied {applied} is not in the log"
         return SnapshotMeta(applied, term, membership)
+
+    def serves(self, meta: SnapshotMeta, peer: int) -> bool:
+        """Whether a follower may begin with this snapshot. It has to find itself and its leader among the members,
+        or it would part with a leader that it does not know and never hear the rest; then a newer one is due."""
+        known = meta.membership.members
+        if peer in known and self._member_id in known:
+            return True
+        self._wanted = True
+        return False
 
     def taken(self, meta: SnapshotMeta) -> None:
         """The file is in place: the log before it may go, but for what a slow follower may still want."""

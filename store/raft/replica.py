@@ -100,11 +100,16 @@ class Replica:
             config.limits,
             self.outbox.send,
         )
+        self.compaction = Compaction(config, storage)
         self._replication = Replication(
-            self.core, storage.snapshots, config.limits, self.outbox.send, self.requests.awaited
+            self.core,
+            storage.snapshots,
+            self.compaction,
+            config.limits,
+            self.outbox.send,
+            self.requests.awaited,
         )
         self.leadership = Leadership(self.core, self.requests, self._replication)
-        self.compaction = Compaction(config, storage)
         self._applier = Applier(self.core, machine, self.requests.proposals, self._change_members, clock)
         self.installer = Installer(self.core, machine, storage.snapshots, self.outbox.send)
         self._turn_at = clock()

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from store.raft.adapter import Core
 from store.raft.codec import Message
+from store.raft.compaction import Compaction
 from store.raft.config import Limits
 from store.raft.disk import Reader
 from store.raft.snapshot import SnapshotStore
@@ -73,6 +74,7 @@ class Replication:
         self,
         core: Core,
         snapshots: SnapshotStore,
+        compaction: Compaction,
         limits: Limits,
         send: Send,
         awaited: Mapping[int, int],
@@ -82,6 +84,7 @@ class Replication:
         self._awaited = awaited  # follower → the last entry that it waits for
         self._core = core
         self._snapshots = snapshots
+        self._compaction = compaction
         self._limits = limits
         self._send = send
         self._progress: dict[int, _Progress] = {}
@@ -180,8 +183,9 @@ class Replication:
             assert path is not None, "the log is compacted, but there is no snapshot"
             meta = self._snapshots.read_meta(path)
             progress.clear()
-            progress.snapshot = _Outgoing(meta.index, meta.term, self._snapshots.open(path))
-            self._pump(peer, progress.snapshot)
+            if self._compaction.serves(meta, peer):
+                progress.snapshot = _Outgoing(meta.index, meta.term, self._snapshots.open(path))
+                self._pump(peer, progress.snapshot)
         if heartbeat:
             self._send(peer, self._message(self._core.log.base_index + 1, (), read_round, 0))
 

@@ -93,6 +93,25 @@ def test_a_learner_catches_up_is_promoted_and_counts(writes_before: int) -> None
     assert cluster.leader is None, "two of four are no quorum"
 
 
+def test_a_joiner_gets_a_snapshot_that_knows_its_leader() -> None:
+    cluster = SimulatedCluster("AB", snapshot_count=20, catch_up_entries=0, limits=small())
+    leader = cluster.elect("A")
+    for number in range(30):
+        leader.propose(b"%d" % number)
+        cluster.run(0.04)
+    for name in "CD":
+        added = leader.change(Change(Operation.ADD, member(name, True)))
+        cluster.run(0.5)
+        assert added.succeeded
+        joined = join(cluster, name)
+        cluster.run(3)
+        assert joined.core.applied == leader.core.commit
+        promoted = leader.change(Change(Operation.PROMOTE, member(name)))
+        cluster.run(1)
+        assert promoted.succeeded, promoted.error
+        leader = cluster.elect(name)  # of whom the others' snapshots know nothing
+
+
 def test_a_learner_neither_votes_itself_up_nor_counts() -> None:
     cluster = SimulatedCluster("ABC")
     a = cluster.elect("A")
