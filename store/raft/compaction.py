@@ -46,20 +46,23 @@ class Compaction:
 
     def begin(self, applied: int, membership: Membership) -> SnapshotMeta:
         """Of a snapshot of the state machine as it is now."""
-        self._wanted = False
         self._log_bytes_at_snapshot = self._log.appended_bytes
         term = self._log.term_at(applied)
         assert term is not None, f"applied {applied} is not in the log"
         return SnapshotMeta(applied, term, membership)
 
-    def serves(self, meta: SnapshotMeta, peer: int) -> bool:
-        """Whether a follower may begin with this snapshot. It has to find itself and its leader among the members,
-        or it would part with a leader that it does not know and never hear the rest; then a newer one is due."""
+    def for_follower(self, peer: int) -> tuple[Path, SnapshotMeta] | None:
+        """The newest snapshot, if the follower may begin with it. It has to find itself and its leader among the
+        members, or it would part with a leader that it does not know and never hear the rest. Otherwise a newer one
+        is due; None until that is there."""
+        if self._wanted:
+            return None
+        path = self._snapshots.latest()
+        assert path is not None, "the log is compacted, but there is no snapshot"
+        meta = self._snapshots.read_meta(path)
         known = meta.membership.members
-        if peer in known and self._member_id in known:
-            return True
-        self._wanted = True
-        return False
+        self._wanted = peer not in known or self._member_id not in known
+        return None if self._wanted else (path, meta)
 
     def taken(self, meta: SnapshotMeta) -> None:
         """The file is in place: the log before it may go, but for what a slow follower may still want."""
@@ -78,6 +81,7 @@ class Compaction:
         self._leave(meta, meta.index)
 
     def _leave(self, meta: SnapshotMeta, base: int) -> None:
+        self._wanted = False
         self._newest = self._snapshots.path(meta.index, meta.term)
         self._obsolete += self._log.wal.detach(base)
 

@@ -24,7 +24,6 @@ class RaftLog:
         self.commit = min(max(state.commit, state.entries[0][1]), state.entries[-1][1])
         self.appended_bytes = 0  # since the process began; the snapshot's trigger
         self.synced_index = self.last_index  # what a crash cannot take
-        self.synced_commit = self.commit
         self.promised = False  # the hard state changed and is not synced: nothing may be sent
 
     @property
@@ -93,9 +92,9 @@ class RaftLog:
     def require_commit(self, index: int) -> bool:
         """Whether a crash cannot make this member forget that the entry is committed; if it can, not after the next
         sync."""
-        if self.synced_commit < index:
+        if self.wal.synced_commit < index:
             self.wal.require_sync()
-        return self.synced_commit >= index
+        return self.wal.synced_commit >= index
 
     def set_hard_state(self, term: int, vote: int | None) -> None:
         if (term, vote) == (self.term, self.vote):
@@ -107,9 +106,7 @@ class RaftLog:
 
     def sync(self) -> None:
         """Everything above is durable when this returns. Raises DiskFailed."""
-        if self.wal.dirty:
-            self.wal.sync()
-            self.synced_commit = self.commit
+        self.wal.sync()
         self.synced_index = self.last_index
         self.promised = False
 

@@ -179,11 +179,10 @@ class Replication:
 
     def _offer_snapshot(self, peer: int, progress: _Progress, heartbeat: bool, read_round: int) -> None:
         if progress.snapshot is None:
-            path = self._snapshots.latest()
-            assert path is not None, "the log is compacted, but there is no snapshot"
-            meta = self._snapshots.read_meta(path)
             progress.clear()
-            if self._compaction.serves(meta, peer):
+            found = self._compaction.for_follower(peer)
+            if found is not None:
+                path, meta = found
                 progress.snapshot = _Outgoing(meta.index, meta.term, self._snapshots.open(path))
                 self._pump(peer, progress.snapshot)
         if heartbeat:

@@ -78,6 +78,7 @@ class Wal:
         self._batch = 0
         self._pending: list[Record] = []
         self._must_sync = False
+        self.synced_commit = state.commit
         self.syncs = 0
 
     @classmethod
@@ -153,6 +154,7 @@ class Wal:
             self._file.sync()
             self.syncs += 1
             self._must_sync = False
+            self.synced_commit = self._commit
             if self._segments[-1].size_bytes >= self._segment_bytes:
                 self._file.close()
                 self._begin_segment(self._segments[-1].number + 1)
