@@ -59,6 +59,7 @@ class ClusterTrustBundleAttest(Plugin):
     """Who writes a signer's bundle of trust anchors vouches for them."""
 
     name = "ClusterTrustBundleAttest"
+    concerns = frozenset({(GROUP, BUNDLES)})
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._authorizer = dependencies.authorizer

@@ -17,11 +17,13 @@ from control_plane.apiserver.admission.scoping import namespace_of
 LABEL = "resource.kubernetes.io/admin-access"
 REQUIRED = f"admin access to devices requires the `{LABEL}: true` label on the containing namespace"
 
+GROUP = "resource.k8s.io"
 _SPECS = {"resourceclaims": ("spec",), "resourceclaimtemplates": ("spec", "spec")}
 
 
 class DeviceAdminAccess(Plugin):
     name = "DeviceAdminAccess"
+    concerns = frozenset((GROUP, resource) for resource in _SPECS)
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._reader = dependencies.reader
@@ -38,7 +40,7 @@ class DeviceAdminAccess(Plugin):
 
 def asked_at(request: AdmissionRequest) -> str:
     """The field that newly asks for the access; "" for none."""
-    if request.group != "resource.k8s.io" or request.resource not in _SPECS or request.object is None:
+    if request.group != GROUP or request.resource not in _SPECS or request.object is None:
         return ""
     if request.operation is Operation.CREATE and not request.subresource:
         requests = meta.nested(request.object, *_SPECS[request.resource], "devices", "requests", default=())
