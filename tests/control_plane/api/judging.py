@@ -34,3 +34,11 @@ def refused_update(name: str, obj: Object, path: tuple[str, ...], value: Any) ->
         at = at[step]
     at[path[-1]] = value
     return [str(e) for e in validate_update(kind, new, old)]
+
+
+def check(kind: str, obj: Object, told: list[str]) -> None:
+    """As many problems as `told`, each beginning as it says."""
+    found = sorted(str(each) for each in validate_create(*stored(kind, obj)))
+    assert len(found) == len(told), found
+    for problem, start in zip(found, sorted(told), strict=True):
+        assert problem.startswith(start)

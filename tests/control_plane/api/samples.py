@@ -37,6 +37,14 @@ def stored(name: str, obj: Object) -> tuple[Resource, Object]:
     return kind, made
 
 
+def named(name: str, **more: Any) -> Object:
+    return {"metadata": {"name": name, **more}}
+
+
+def service(**spec: Any) -> Object:
+    return named("s") | {"spec": {"ports": [{"port": 80}], **spec}}
+
+
 def container(**more: Any) -> Object:
     return {"name": "c", "image": "nginx", **more}
 
@@ -56,6 +64,10 @@ def workload(name: str = "web", **spec: Any) -> Object:
 def job(**spec: Any) -> Object:
     template = {"spec": {"restartPolicy": "Never", "containers": [container()]}}
     return {"metadata": {"name": "j"}, "spec": {"template": template, **spec}}
+
+
+def cron(**spec: Any) -> Object:
+    return named("c") | {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": job()["spec"]}, **spec}}
 
 
 def large_pod() -> Object:

@@ -9,7 +9,7 @@ import pytest
 
 from control_plane.api.validation import validate_create
 from tests.control_plane.api import samples
-from tests.control_plane.api.samples import container, stored
+from tests.control_plane.api.samples import container, cron, named, service, stored
 
 Object = dict[str, Any]
 
@@ -23,20 +23,6 @@ SUBDOMAIN = (
     "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
-
-
-def named(name: str, **more: Any) -> Object:
-    return {"metadata": {"name": name, **more}}
-
-
-def service(**spec: Any) -> Object:
-    return named("s") | {"spec": {"ports": [{"port": 80}], **spec}}
-
-
-def cron(**spec: Any) -> Object:
-    return named("c") | {
-        "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": samples.job()["spec"]}, **spec}
-    }
 
 
 REFUSED: list[Any] = [

@@ -9,23 +9,9 @@ import pytest
 
 from control_plane.api.validation import validate_create, validate_update
 from tests.control_plane.api import samples
-from tests.control_plane.api.samples import stored
+from tests.control_plane.api.samples import cron, named, service, stored
 
 Object = dict[str, Any]
-
-
-def named(name: str, **more: Any) -> Object:
-    return {"metadata": {"name": name, **more}}
-
-
-def service(**spec: Any) -> Object:
-    return named("s") | {"spec": {"ports": [{"port": 80}], **spec}}
-
-
-def cron(**spec: Any) -> Object:
-    return named("c") | {
-        "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": samples.job()["spec"]}, **spec}
-    }
 
 
 VALID = [

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.control_plane.api.judging import check
 from tests.control_plane.api.pods import (
     C,
     V,
-    check,
     claim_template,
     mounted,
     node_affinity,

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.control_plane.api import samples
-from tests.control_plane.api.pods import C, check, env, one, pod, ports, probed
+from tests.control_plane.api.judging import check
+from tests.control_plane.api.pods import C, env, one, pod, ports, probed
 from tests.control_plane.api.samples import container
 
 Object = dict[str, Any]

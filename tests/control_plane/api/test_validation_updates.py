@@ -10,17 +10,9 @@ import pytest
 from control_plane.api import defaults
 from control_plane.api.validation import validate_update
 from tests.control_plane.api import samples
-from tests.control_plane.api.samples import container, stored
+from tests.control_plane.api.samples import container, named, service, stored
 
 Object = dict[str, Any]
-
-
-def named(name: str, **more: Any) -> Object:
-    return {"metadata": {"name": name, **more}}
-
-
-def service(**spec: Any) -> Object:
-    return named("s") | {"spec": {"ports": [{"port": 80}], **spec}}
 
 
 def changed(obj: Object, path: str, value: Any) -> Object:
