@@ -19,6 +19,9 @@ from node.runtime.interface import (
 )
 from node.runtime.process.limits import sweep
 from node.runtime.process.runtime import ProcessRuntime
+from node.runtime.process.shim import cgroups
+from node.runtime.process.shim import processes as processes_of_shim
+from node.runtime.process.shim.container import Container
 from tests.node.runtime.pods import Pods, eventually
 
 MIB = 2**20
@@ -116,6 +119,27 @@ async def test_one_without_limits_gets_them(pods: Pods, runtime: ProcessRuntime,
     await eventually(all_are_in_it)
     await runtime.remove_container(container)
     assert not (runtime._host.limiter.memory / container).exists()
+
+
+def test_a_child_made_while_its_parent_is_moved_is_moved_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = {2}
+    entered: list[int] = []
+
+    def enter(plan: dict[str, Any], pid: int) -> None:
+        entered.append(pid)
+        tree.update({2: {3}, 3: {4}}.get(pid, set()))
+
+    monkeypatch.setattr(cgroups, "enter", enter)
+    monkeypatch.setattr(processes_of_shim, "descendants", lambda root: sorted(tree))
+    container = Container.__new__(Container)
+    nowhere: dict[str, Any] = {"directories": [], "settings": [], "procs": [], "bounds": []}
+    container.spec, container.pid = {"cgroups": nowhere}, 1
+    plan = nowhere | {"directories": [str(tmp_path / "group")]}
+    processes_of_shim.change_limits(container, plan)
+    assert sorted(entered) == [1, 2, 3, 4]
+    assert container.spec["cgroups"] == plan
 
 
 def processes(runtime: ProcessRuntime, container: str) -> list[str]:

@@ -35,6 +35,7 @@ NO_DEFAULT_END = (  # signals whose default action does not end a process
     signal.SIGTTOU,
 )
 MAX_WALK = 4096  # processes looked at when killing a tree
+MOVE_PASSES = 50  # who still makes new processes by then makes them inside: all their parents were moved
 
 
 def start_container(container: Container, shm: str, pause_pid: int) -> int:
@@ -193,9 +194,21 @@ def change_limits(container: Container, plan: dict[str, Any]) -> None:
     cgroups.refuse_below_usage(plan)
     cgroups.create(plan)
     if container.spec["cgroups"]["directories"] != plan["directories"]:
-        for pid in (container.pid, *descendants(container.pid)):
-            cgroups.enter(plan, pid)
+        _move(container.pid, plan)
     container.spec |= {"cgroups": plan, "cgroup_files": plan["procs"]}
+
+
+def _move(root: int, plan: dict[str, Any]) -> None:
+    """A process that forks between the look and its own move leaves the child outside: look until there is
+    nobody new."""
+    moved: set[int] = set()
+    for _ in range(MOVE_PASSES):
+        found = {root, *descendants(root)} - moved
+        for pid in found:
+            cgroups.enter(plan, pid)
+        moved |= found
+        if not found:
+            return
 
 
 def signal_or_default(container: Container, number: int) -> bool:
