@@ -23,6 +23,7 @@ DRIVERS = {
     "scheduling": "bench.cluster.scheduling",
     "scale": "bench.cluster.scale",
     "apiserver": "bench.apiserver.load",
+    "apiserver-layers": "bench.apiserver.layers",
 }
 
 

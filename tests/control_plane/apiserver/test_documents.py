@@ -96,7 +96,10 @@ def test_profiles(api: Harness) -> None:
     assert "function calls" in api.request("GET", "/debug/pprof/profile?seconds=0.05").raw.decode()
     assert "objects known" in api.request("GET", "/debug/pprof/heap").raw.decode()
     assert "tasks" in api.request("GET", "/debug/pprof/goroutine").raw.decode()
-    assert api.request("GET", "/debug/pprof/profile?seconds=1000").status == 400
+    of_the_processor = api.request("GET", "/debug/pprof/profile?seconds=0.2&clock=cpu").raw.decode()
+    assert float(of_the_processor.partition(" in ")[2].split()[0]) < 0.2
+    for wrong in ("seconds=1000", "sort=name", "clock=sun"):
+        assert api.request("GET", f"/debug/pprof/profile?{wrong}").status == 400
     assert api.request("GET", "/debug/pprof/none").status == 404
 
 
