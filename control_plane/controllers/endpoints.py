@@ -8,7 +8,7 @@ from control_plane.api import meta
 from control_plane.api.errors import StatusError, is_already_exists, is_not_found
 from control_plane.api.meta import Object
 from control_plane.client.gvr import ENDPOINTS
-from control_plane.controllers import service_backends
+from control_plane.controllers import service_backends, trigger_times
 from control_plane.controllers.context import Context
 from control_plane.controllers.controller import named
 from control_plane.controllers.service_backends import Backend, Port
@@ -104,21 +104,28 @@ class EndpointsController(ServiceFollower):
         super().__init__(context)
         self.endpoints = self.informer(ENDPOINTS)
         self.endpoints.add_handler(on_delete=self.enqueue)
+        self.changes = trigger_times.TriggerTimes()
 
     async def reconcile(self, key: str) -> None:
         service = named(self.services, key)
         current = named(self.endpoints, key)
         if service is None:
+            self.changes.forget(key)
             await self._remove(key, current)
             return
         if not service_backends.selects(service):
             return
         candidates = self.pods.list(meta.namespace_of(service))
         family = service_backends.families(service)[0]
-        wanted = plan(service, service_backends.backends(service, candidates, family), current)
+        backends = service_backends.backends(service, candidates, family)
+        wanted = plan(service, backends, current)
+        changed_at = self.changes.observe(key, service, [each.pod for each in backends])
+        if wanted == current:
+            return
+        trigger_times.annotate(wanted, changed_at)
         if current is None:
             await self._create(wanted)
-        elif wanted != current:
+        else:
             await self.client.update(ENDPOINTS, wanted)
 
     async def _create(self, wanted: Object) -> None:

@@ -15,7 +15,7 @@ from control_plane.api import meta
 from control_plane.api.errors import StatusError, is_not_found
 from control_plane.api.meta import Object
 from control_plane.client.gvr import ENDPOINT_SLICES, NODES
-from control_plane.controllers import service_backends, topology_hints
+from control_plane.controllers import service_backends, topology_hints, trigger_times
 from control_plane.controllers.context import Context
 from control_plane.controllers.controller import named
 from control_plane.controllers.deployment.revision import template_hash
@@ -206,6 +206,7 @@ class EndpointSliceController(ServiceFollower):
             on_update=lambda _, new: self._slice_changed(new), on_delete=self._slice_changed
         )
         self.shares: topology_hints.Shares | None = None
+        self.changes = trigger_times.TriggerTimes()
         self.nodes.add_handler(
             lambda _: self.queue.add(ZONES), self._node_changed, lambda _: self.queue.add(ZONES)
         )
@@ -217,6 +218,7 @@ class EndpointSliceController(ServiceFollower):
         service = named(self.services, key)
         current = [each for each in self.slices.by_index(BY_SERVICE, key) if not meta.is_deleting(each)]
         if service is None or meta.is_deleting(service):
+            self.changes.forget(key)
             return None  # the slices belong to the service: the garbage collector takes them
         if not service_backends.selects(service):
             return None
@@ -228,7 +230,12 @@ class EndpointSliceController(ServiceFollower):
             family: [each for each in members if _is_somewhere(each, zones)]
             for family, members in found.items()
         }
-        await self._carry_out(plan(service, backends, zones, current, self.shares))
+        pods = [each.pod for members in backends.values() for each in members]
+        planned = plan(service, backends, zones, current, self.shares)
+        changed_at = self.changes.observe(key, service, pods)
+        for each in (*planned.create, *planned.update):
+            trigger_times.annotate(each, changed_at)
+        await self._carry_out(planned)
         return None if backends == found else LOOK_FOR_NODES_S
 
     async def _carry_out(self, planned: Plan) -> None:
