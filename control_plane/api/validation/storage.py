@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from control_plane.api import errors, names
 from control_plane.api.quantity import parse_or_zero
-from control_plane.api.validation import csi, metadata, volumes
+from control_plane.api.validation import csi, metadata, volume_sources, volumes
 from control_plane.api.validation.placement import node_selector_term
 from control_plane.api.validation.registry import (
     Errors,
@@ -24,7 +24,7 @@ _CLAIM_IMMUTABLE = "spec is immutable after creation except resources.requests a
 @on_create("persistentvolumes")
 def persistent_volume(obj: Object) -> Errors:
     spec = spec_of(obj)
-    yield from volumes.access_modes("spec.accessModes", spec.get("accessModes") or [])
+    yield from volumes.access_modes("spec.accessModes", spec.get("accessModes") or [], why="")
     capacity = spec.get("capacity") or {}
     if not capacity:
         yield errors.required("spec.capacity")
@@ -43,6 +43,8 @@ def persistent_volume(obj: Object) -> Errors:
     sources = [key for key, value in spec.items() if isinstance(value, dict) and key not in _NOT_SOURCES]
     if not sources:
         yield errors.required("spec", "must specify a volume type")
+    for kind in sources[:1]:
+        yield from volume_sources.source(f"spec.{kind}", kind, spec[kind], obj["metadata"].get("name", ""))
     for extra in sources[1:]:
         yield errors.forbidden_field(f"spec.{extra}", "may not specify more than 1 volume type")
     required = (spec.get("nodeAffinity") or {}).get("required")

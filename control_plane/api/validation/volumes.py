@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.quantity import parse_or_zero
+from control_plane.api.validation import volume_sources
 from control_plane.api.validation.environment import field_reference, resource_reference
 from control_plane.api.validation.mounts import relative_path
 from control_plane.api.validation.registry import NOT_NEGATIVE, Errors, one_of, problems
 
 _MAX_MODE = 0o777
 _MODE_MESSAGE = "must be a number between 0 and 0777 (octal), both inclusive"
-_HOST_PATH_TYPES = (
-    "",
-    "BlockDevice",
-    "CharDevice",
-    "Directory",
-    "DirectoryOrCreate",
-    "File",
-    "FileOrCreate",
-    "Socket",
-)
 _DOWNWARD_FIELDS = {
     "metadata.annotations",
     "metadata.labels",
     "metadata.name",
     "metadata.namespace",
     "metadata.uid",
-}
-_REQUIRED: dict[str, tuple[str, ...]] = {
-    "hostPath": ("path",),
-    "nfs": ("server", "path"),
-    "secret": ("secretName",),
-    "configMap": ("name",),
-    "persistentVolumeClaim": ("claimName",),
-    "csi": ("driver",),
-    "gcePersistentDisk": ("pdName",),
-    "awsElasticBlockStore": ("volumeID",),
-    "gitRepo": ("repository",),
-    "glusterfs": ("endpoints", "path"),
-    "flexVolume": ("driver",),
-    "cinder": ("volumeID",),
-    "azureFile": ("secretName", "shareName"),
-    "rbd": ("image",),
-    "iscsi": ("targetPortal", "iqn"),
 }
 _MIN_TOKEN_S, _MAX_TOKEN_S = 600, 1 << 32
 
@@ -73,15 +47,8 @@ def _source(path: str, volume: Mapping[str, Any]) -> Errors:
         yield errors.forbidden_field(f"{path}.{extra}", "may not specify more than 1 volume type")
     kind = kinds[0]
     where, source = f"{path}.{kind}", volume[kind]
-    for key in _REQUIRED.get(kind, ()):
-        if not source.get(key):
-            yield errors.required(f"{where}.{key}")
+    yield from volume_sources.source(where, kind, source)
     match kind:
-        case "hostPath":
-            if ".." in source.get("path", "").split("/"):
-                yield errors.invalid_value(f"{where}.path", source["path"], "must not contain '..'")
-            if source.get("type") not in (None, *_HOST_PATH_TYPES):
-                yield errors.not_supported(f"{where}.type", source["type"], _HOST_PATH_TYPES)
         case "emptyDir":
             if parse_or_zero(source.get("sizeLimit")).nanos < 0:
                 yield errors.forbidden_field(
@@ -95,15 +62,10 @@ def _source(path: str, volume: Mapping[str, Any]) -> Errors:
             yield from _downward(f"{where}.items", source.get("items") or [])
         case "projected":
             yield from _projected(where, source)
-        case "nfs":
-            if source.get("path") and not source["path"].startswith("/"):
-                yield errors.invalid_value(f"{where}.path", source["path"], "must be an absolute path")
         case "ephemeral":
             yield from _ephemeral(where, source)
         case "image":
             yield from _image(where, source)
-        case "csi":
-            yield from _csi(where, source)
 
 
 def _ephemeral(path: str, source: Mapping[str, Any]) -> Errors:
@@ -126,14 +88,6 @@ def _image(path: str, source: Mapping[str, Any]) -> Errors:
     yield from one_of(f"{path}.pullPolicy", source.get("pullPolicy"), ("Always", "IfNotPresent", "Never"))
 
 
-def _csi(path: str, source: Mapping[str, Any]) -> Errors:
-    driver, secret = source.get("driver", ""), source.get("nodePublishSecretRef")
-    if driver:
-        yield from problems(f"{path}.driver", driver, names.dns_subdomain(driver.lower()))
-    if secret is not None and not secret.get("name"):
-        yield errors.required(f"{path}.nodePublishSecretRef.name")
-
-
 def _mode(path: str, mode: int | None) -> Errors:
     if mode is not None and not 0 <= mode <= _MAX_MODE:
         yield errors.invalid_value(path, mode, _MODE_MESSAGE)
@@ -147,8 +101,15 @@ def _items(path: str, items: list[Mapping[str, Any]]) -> Errors:
         if not item.get("path"):
             yield errors.required(f"{where}.path")
         else:
-            yield from relative_path(f"{where}.path", item["path"])
+            yield from _target(f"{where}.path", item["path"])
         yield from _mode(f"{where}.mode", item.get("mode"))
+
+
+def _target(path: str, value: str) -> Errors:
+    """Names that begin with two points are the volume's own."""
+    yield from relative_path(path, value)
+    if value.startswith("..") and not value.startswith("../"):
+        yield errors.invalid_value(path, value, "must not start with '..'")
 
 
 def _downward(path: str, items: list[Mapping[str, Any]]) -> Errors:
@@ -157,7 +118,7 @@ def _downward(path: str, items: list[Mapping[str, Any]]) -> Errors:
         if not item.get("path"):
             yield errors.required(f"{where}.path")
         else:
-            yield from relative_path(f"{where}.path", item["path"])
+            yield from _target(f"{where}.path", item["path"])
         yield from _mode(f"{where}.mode", item.get("mode"))
         field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
         if field is not None:
@@ -174,17 +135,29 @@ def _downward(path: str, items: list[Mapping[str, Any]]) -> Errors:
 
 def _projected(path: str, source: Mapping[str, Any]) -> Errors:
     yield from _mode(f"{path}.defaultMode", source.get("defaultMode"))
+    taken: set[str] = set()
     for index, part in enumerate(source.get("sources") or ()):
         where = f"{path}.sources[{index}]"
         kinds = [key for key, value in part.items() if isinstance(value, Mapping)]
         if not kinds:
             yield errors.required(where, "must specify a volume type")
-        for extra in kinds[1:]:
-            yield errors.forbidden_field(
-                f"{where}.{extra}", "may not specify more than 1 volume type per source"
-            )
+        if len(kinds) > 1:
+            yield errors.forbidden_field(where, "may not specify more than 1 volume type per source")
         for kind in kinds[:1]:
             yield from _projection(f"{where}.{kind}", kind, part[kind])
+            for target, of in _targets(kind, part[kind]):
+                if target in taken:
+                    yield errors.invalid_value(path, of, "conflicting duplicate paths")
+                taken.add(target)
+
+
+def _targets(kind: str, part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The paths that it names, and what is blamed when they are taken. (A token's path is not looked at.)"""
+    if kind == "clusterTrustBundle":
+        yield part.get("path", ""), part.get("path", "")
+    for item in part.get("items") or ():
+        if target := item.get("path"):
+            yield target, target if kind == "downwardAPI" else part.get("name", "")
 
 
 def _projection(path: str, kind: str, part: Mapping[str, Any]) -> Errors:
@@ -214,7 +187,7 @@ def _projection(path: str, kind: str, part: Mapping[str, Any]) -> Errors:
             if not part.get("path"):
                 yield errors.required(f"{path}.path")
             else:
-                yield from relative_path(f"{path}.path", part["path"])
+                yield from _target(f"{path}.path", part["path"])
 
 
 def _trust(path: str, part: Mapping[str, Any]) -> Errors:
@@ -226,12 +199,12 @@ def _trust(path: str, part: Mapping[str, Any]) -> Errors:
     elif name is None and signer is None:
         yield errors.required(path, "either name or signerName must be specified")
     elif name is not None and selector is not None:
-        why = "labelSelector cannot be used with name"
+        why = "labelSelector must be unset if name is specified"
         yield errors.invalid_value(f"{path}.labelSelector", selector, why)
     if not part.get("path"):
         yield errors.required(f"{path}.path")
     else:
-        yield from relative_path(f"{path}.path", part["path"])
+        yield from _target(f"{path}.path", part["path"])
 
 
 def size(path: str, amounts: Mapping[str, Any] | None) -> Errors:
@@ -240,10 +213,10 @@ def size(path: str, amounts: Mapping[str, Any] | None) -> Errors:
         yield errors.invalid_value(path, str((amounts or {})["storage"]), NOT_NEGATIVE)
 
 
-def access_modes(path: str, modes: list[str]) -> Errors:
+def access_modes(path: str, modes: list[str], why: str = "at least 1 access mode is required") -> Errors:
     known = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
     if not modes:
-        yield errors.required(path, "at least 1 access mode is required")
+        yield errors.required(path, why)
     for mode in modes:
         yield from one_of(path, mode, known)
     if "ReadWriteOncePod" in modes and len(modes) > 1:

@@ -23,6 +23,8 @@ from tests.control_plane.api.samples import container
 
 Object = dict[str, Any]
 TERM = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"
+SECRET_AT_A = {"secret": {"name": "s", "items": [{"key": "k", "path": "a"}]}}
+NAME_AT_A = {"path": "a", "fieldRef": {"fieldPath": "metadata.name"}}
 VOLUMES: list[Any] = [
     pytest.param(volume(), [], id="nothing is an empty directory"),
     pytest.param(pod(volumes=[{"name": "v"}, {"name": "v"}]), ['spec.volumes[1].name: Duplicate value: "v"'], id="names"),
@@ -51,8 +53,23 @@ VOLUMES: list[Any] = [
     pytest.param(projected(), ["spec.volumes[0].projected.sources[0]: Required value: must specify a volume type"], id="projected nothing"),
     pytest.param(
         projected(secret={"name": "s"}, configMap={"name": "c"}),
-        ["spec.volumes[0].projected.sources[0].configMap: Forbidden: may not specify more than 1 volume type per source"],
+        ["spec.volumes[0].projected.sources[0]: Forbidden: may not specify more than 1 volume type per source"],
         id="projected two",
+    ),
+    pytest.param(
+        pod(volumes=[{"name": "v", "projected": {"sources": [SECRET_AT_A, {"downwardAPI": {"items": [NAME_AT_A]}}]}}]),
+        ['spec.volumes[0].projected: Invalid value: "a": conflicting duplicate paths'],
+        id="projected onto each other",
+    ),
+    pytest.param(
+        pod(volumes=[{"name": "v", "projected": {"sources": [{"downwardAPI": {"items": [NAME_AT_A]}}, SECRET_AT_A]}}]),
+        ['spec.volumes[0].projected: Invalid value: "s": conflicting duplicate paths'],
+        id="a secret projected onto another",
+    ),
+    pytest.param(
+        volume(configMap={"name": "c", "items": [{"key": "k", "path": "..data"}]}),
+        [f"{V}.configMap.items[0].path: Invalid value: \"..data\": must not start with '..'"],
+        id="a path of the volume's own",
     ),
     pytest.param(
         projected(serviceAccountToken={"path": "t", "expirationSeconds": 599}),
