@@ -8,6 +8,7 @@ from typing import Any
 from control_plane.api import errors, names
 from control_plane.api.validation import containers, metadata, placement, pod_resources, security, volumes
 from control_plane.api.validation.registry import Errors, Object, on_create, one_of, problems, spec_of
+from control_plane.api.validation.stop_signals import stop_signals
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -62,6 +63,7 @@ def pod_spec(path: str, spec: Mapping[str, Any]) -> Errors:
     yield from _times(path, spec)
     yield from security.of_pod(f"{path}.securityContext", spec.get("securityContext") or {}, spec)
     yield from security.of_system(path, spec)
+    yield from stop_signals(path, spec)
     yield from placement.affinity(f"{path}.affinity", spec.get("affinity") or {})
     yield from placement.tolerations(f"{path}.tolerations", spec.get("tolerations") or [])
     yield from placement.spread(

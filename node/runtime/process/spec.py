@@ -219,9 +219,19 @@ def _entries(path: Path) -> list[list[str]]:
 
 
 def stop_signal(config: ContainerConfig, image_config: Mapping[str, Any]) -> int:
-    """By name or number; SIGTERM when neither the pod nor the image says otherwise."""
+    """By name, `SIGRTMIN+3`, or number; SIGTERM when neither the pod nor the image says otherwise."""
     name = config.stop_signal or str(image_config.get("StopSignal") or "SIGTERM")
     try:
-        return signal.Signals(int(name)) if name.isdigit() else signal.Signals[name]
+        number = _signal_number(name)
     except (KeyError, ValueError):
-        raise CreateError(f"unknown signal {name!r}") from None
+        number = 0
+    if number not in signal.valid_signals():
+        raise CreateError(f"unknown signal {name!r}")
+    return number
+
+
+def _signal_number(name: str) -> int:
+    if name.isdigit():
+        return int(name)
+    base, sign, offset = (*name.partition("+"),) if "+" in name else (*name.partition("-"),)
+    return signal.Signals[base] + int(f"{sign}{offset}" or 0)

@@ -116,7 +116,13 @@ VOLUMES: list[Any] = [
     ),
     pytest.param(mounted(recursiveReadOnly="Maybe"), [f'{C}.volumeMounts[0].recursiveReadOnly: Unsupported value: "Maybe"'], id="read only maybe"),
 ]  # fmt: skip
+USR1 = [container(lifecycle={"stopSignal": "SIGUSR1"})]
 SECURITY: list[Any] = [
+    pytest.param(pod(containers=USR1), [f"{C}.lifecycle.stopSignal: Forbidden: may not be set for containers with empty `spec.os.name`"], id="stop signal anywhere"),
+    pytest.param(pod(containers=USR1, os={"name": "linux"}), [], id="stop signal"),
+    pytest.param(pod(containers=[container(lifecycle={"stopSignal": "SIGRTMAX-14"})], os={"name": "linux"}), [], id="stop signal in real time"),
+    pytest.param(pod(containers=[container(lifecycle={"stopSignal": "USR1"})], os={"name": "linux"}), [f'{C}.lifecycle.stopSignal: Unsupported value: "USR1": supported values: "SIGABRT", "SIGALRM"'], id="no stop signal"),
+    pytest.param(pod(containers=USR1, os={"name": "windows"}), [f'{C}.lifecycle.stopSignal: Unsupported value: "SIGUSR1": supported values: "SIGKILL", "SIGTERM"'], id="no stop signal of windows"),
     pytest.param(pod(securityContext={"fsGroup": -1}), ["spec.securityContext.fsGroup: Invalid value: -1"], id="group"),
     pytest.param(pod(securityContext={"supplementalGroups": [0, -1]}), ["spec.securityContext.supplementalGroups[1]: Invalid value: -1"], id="groups"),
     pytest.param(pod(securityContext={"fsGroupChangePolicy": "Odd"}), ['spec.securityContext.fsGroupChangePolicy: Unsupported value: "Odd"'], id="change of group"),

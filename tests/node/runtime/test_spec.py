@@ -75,9 +75,28 @@ def test_an_unknown_capability_is_a_create_error() -> None:
         spec._capabilities(config(security=SecurityContext(add_capabilities=["FLY"])))
 
 
-@pytest.mark.parametrize(("name", "number"), [("", 15), ("SIGUSR1", 10), ("9", 9)])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("", 15),
+        ("SIGUSR1", 10),
+        ("9", 9),
+        ("SIGCLD", 17),
+        ("SIGRTMIN", 34),
+        ("SIGRTMIN+3", 37),
+        ("SIGRTMAX-14", 50),
+    ],
+)
 def test_stop_signals(name: str, number: int) -> None:
     assert spec.stop_signal(config(stop_signal=name), {}) == number
+
+
+@pytest.mark.parametrize(
+    "name", ["SIGODD", "0", "65", "SIGRTMAX+1", "SIGTERM+", "SIGTERM+x", "+3", "SIGRTMIN+3-1"]
+)
+def test_what_is_no_stop_signal(name: str) -> None:
+    with pytest.raises(CreateError, match="unknown signal"):
+        spec.stop_signal(config(stop_signal=name), {})
 
 
 LIMITED = Resources(cpu_shares=512, cpu_quota_us=50_000, memory_limit_bytes=64 * MIB)
