@@ -75,18 +75,10 @@ def test_an_unknown_capability_is_a_create_error() -> None:
         spec._capabilities(config(security=SecurityContext(add_capabilities=["FLY"])))
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        ("", 15),
-        ("SIGUSR1", 10),
-        ("9", 9),
-        ("SIGCLD", 17),
-        ("SIGRTMIN", 34),
-        ("SIGRTMIN+3", 37),
-        ("SIGRTMAX-14", 50),
-    ],
-)
+SIGNALS = {"": 15, "SIGUSR1": 10, "9": 9, "SIGCLD": 17, "SIGRTMIN": 34, "SIGRTMIN+3": 37, "SIGRTMAX-14": 50}
+
+
+@pytest.mark.parametrize(("name", "number"), SIGNALS.items(), ids=SIGNALS)
 def test_stop_signals(name: str, number: int) -> None:
     assert spec.stop_signal(config(stop_signal=name), {}) == number
 
