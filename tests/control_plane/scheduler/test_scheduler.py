@@ -144,6 +144,33 @@ async def test_a_failed_binding_is_undone_and_tried_again(cluster: Cluster, fail
     assert cluster.node_of("web") == "n1"
 
 
+@pytest.mark.parametrize("asked_in_vain", [0, 3], ids=["asked once", "asked until there is an answer"])
+async def test_a_binding_whose_answer_is_lost_is_not_undone(cluster: Cluster, asked_in_vain: int) -> None:
+    """It is no failure: what the pod was promised is not given back."""
+    cluster.add(node("n1", cpu="1"))
+    await settle()
+
+    def lost() -> Exception:
+        bound = cluster.pod("web")
+        bound["spec"]["nodeName"] = "n1"
+        cluster.api.update(PODS, bound)
+        return ConnectionFailed("the answer was lost")
+
+    cluster.api.fail_next(lambda method, target: "/binding" in target, lost)
+    if asked_in_vain:
+        cluster.api.fail_next(
+            lambda method, target: (method, target.endswith("/pods/web")) == ("GET", True),
+            lambda: ConnectionFailed("reset"),
+            asked_in_vain,
+        )
+    cluster.add(pod("web", cpu="1"))
+    await settle()
+    await cluster.clock.advance(5)
+    assert len(cluster.api.requests("POST", "/binding")) == 1
+    assert len(cluster.api.requests("GET", "/pods/web")) == asked_in_vain + 1
+    assert [each["reason"] for each in cluster.api.list(EVENTS)] == ["Scheduled"]
+
+
 async def test_somebody_elses_binding_is_accepted(cluster: Cluster) -> None:
     """Another scheduler was quicker: our binding is refused, the watch tells, nothing is left assumed."""
     cluster.add(node("n1"), node("n2", taints=["k=v:NoSchedule"]))
