@@ -113,6 +113,20 @@ def test_life_of_a_service_account(client: Client, namespace: str) -> None:
         events.until("DELETED")
 
 
+def test_token_and_its_review(client: Client, namespace: str) -> None:
+    """[sig-auth] ServiceAccounts should create a serviceAccountToken and ensure a successful TokenReview"""
+    of = accounts(client, namespace)
+    of.create({"metadata": {"name": "e2e-sa"}})
+    kinds = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+    token = of.post("e2e-sa", "token", kinds)["status"]["token"]
+    assert token
+    reviews = client.of("authentication.k8s.io/v1", "tokenreviews", "TokenReview")
+    status = reviews.create({"metadata": {"name": "e2e-sa"}, "spec": {"token": token}})["status"]
+    assert status["authenticated"] is True
+    assert not status.get("error")
+    assert status["user"]["username"] == f"system:serviceaccount:{namespace}:e2e-sa"
+
+
 def test_update_a_service_account(client: Client, namespace: str) -> None:
     """[sig-auth] ServiceAccounts should update a ServiceAccount"""
     of = accounts(client, namespace)

@@ -48,6 +48,15 @@ def test_config_map_lifecycle(client: Client, namespace: str) -> None:
         assert maps.list(**selector) == []
 
 
+def test_config_map_update(client: Client, namespace: str) -> None:
+    """[sig-node] ConfigMap should update ConfigMap successfully"""
+    maps = client.of("v1", "configmaps", "ConfigMap", namespace)
+    sent = {"metadata": {"name": "configmap-test"}, "data": {"data-1": "value-1", "data-2": "value-2"}}
+    maps.create(sent)
+    maps.update({**sent, "data": {"data": "value"}})  # without a version, as it was sent
+    assert maps.get("configmap-test")["data"] == {"data": "value"}
+
+
 def test_secret_with_an_empty_key(client: Client, namespace: str) -> None:
     """[sig-node] Secrets should fail to create secret due to empty secret key"""
     with pytest.raises(ApiError) as refused:
