@@ -17,7 +17,7 @@ def slices(client: Client, namespace: str) -> Resource:
 
 
 def test_slices_of_the_api_server(client: Client) -> None:
-    """[sig-network] EndpointSlice should have Endpoints and EndpointSlices pointing to API Server"""
+    """[sig-network] API Server should have Endpoints and EndpointSlices pointing to API Server"""
     service = client.of("v1", "services", "Service", "default").get("kubernetes")
     endpoints = client.of("v1", "endpoints", "Endpoints", "default").get("kubernetes")
     assert len(service["spec"]["ports"]) == 1

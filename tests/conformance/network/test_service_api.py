@@ -13,7 +13,7 @@ PORT = {"name": "http", "protocol": "TCP", "port": 80, "targetPort": 80}
 
 
 def test_secure_master_service(client: Client) -> None:
-    """[sig-network] Services should provide secure master service"""
+    """[sig-network] API Server should provide secure master service"""
     assert client.of("v1", "services", "Service", "default").get("kubernetes")["spec"]["clusterIP"]
 
 
@@ -84,7 +84,7 @@ def test_delete_collection(client: Client, namespace: str) -> None:
 
 
 def test_endpoint_lifecycle(client: Client, namespace: str) -> None:
-    """[sig-network] Services should test the lifecycle of an Endpoint"""
+    """[sig-network] Endpoints should test the lifecycle of an Endpoint"""
     endpoints = client.of("v1", "endpoints", "Endpoints", namespace)
     label = {"test-endpoint-static": "true"}
     subset = {"addresses": [{"ip": "10.0.0.24"}], "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}

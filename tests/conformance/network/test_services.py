@@ -1,4 +1,4 @@
-"""test/e2e/network/service.go, endpointslice.go, proxy.go, service_latency.go: what needs pods"""
+"""test/e2e/network/service.go, proxy.go, service_latency.go: what needs pods"""
 
 from __future__ import annotations
 
@@ -106,27 +106,6 @@ def test_several_ports(client: Client, namespace: str) -> None:
         wanted.pop(address_of(client, namespace, name))
         of.delete(name)
         until(f"no {name}", lambda: endpoints_of(client, namespace, "multi-endpoint-test") == wanted)
-
-
-def test_slices_come_and_go(client: Client, namespace: str) -> None:
-    """[sig-network] EndpointSlice should create and delete Endpoints and EndpointSlices for a Service with a
-    selector specified · should create Endpoints and EndpointSlices for Pods matching a Service
-    """
-    services = client.of("v1", "services", "Service", namespace)
-    endpoints = client.of("v1", "endpoints", "Endpoints", namespace)
-    ports = [{"name": "example", "port": 80, "protocol": "TCP"}]
-    make_service(client, namespace, "empty-selector", selector={"does-not-match": "x"}, ports=ports)
-    selector = "kubernetes.io/service-name=empty-selector"
-    until("the endpoints", lambda: endpoints.exists("empty-selector"))
-    (made,) = until("the slice", lambda: slices(client, namespace).list(labelSelector=selector)) or []
-    assert (
-        made["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"]
-        == "endpointslice-controller.k8s.io"
-    )
-    assert made.get("endpoints") in (None, [])
-    services.delete("empty-selector")
-    until("no endpoints", lambda: not endpoints.exists("empty-selector"))
-    until("no slice", lambda: slices(client, namespace).list(labelSelector=selector) == [])
 
 
 def serve(client: Client, namespace: str, replicas: int) -> list[Object]:
