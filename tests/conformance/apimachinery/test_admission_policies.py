@@ -215,7 +215,7 @@ MUTATION = {
                 "matchConstraints": constraints(operations=("CREATE",)),
                 "reinvocationPolicy": "Never",
             },
-            {"failurePolicy": "Ignore"},
+            {"reinvocationPolicy": "IfNeeded"},
             id="MutatingAdmissionPolicy",
         ),
         pytest.param(

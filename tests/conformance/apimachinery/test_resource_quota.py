@@ -30,6 +30,9 @@ HARD = {
     "count/replicasets.apps": "5",
 }
 
+CPU = ("requests.cpu", "limits.cpu")
+MEMORY = ("requests.memory", "limits.memory")
+
 
 def quotas(client: Client, namespace: str) -> Resource:
     return client.of("v1", "resourcequotas", "ResourceQuota", namespace)
@@ -195,16 +198,18 @@ def test_update_and_delete(client: Client, namespace: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scopes", "requests", "specs"),
+    ("scopes", "hard", "requests", "specs"),
     [
         pytest.param(
             ("BestEffort", "NotBestEffort"),
+            {"pods": "5"},
             ({}, {"cpu": "500m", "memory": "200Mi"}),
             ({}, {}),
             id="with best effort scope",
         ),
         pytest.param(
             ("Terminating", "NotTerminating"),
+            {"pods": "5", **dict.fromkeys(CPU, "1"), **dict.fromkeys(MEMORY, "1Gi")},
             ({"cpu": "500m", "memory": "200Mi"}, {"cpu": "500m", "memory": "200Mi"}),
             ({"activeDeadlineSeconds": 3600}, {}),
             id="with terminating scopes",
@@ -215,22 +220,24 @@ def test_scopes(
     client: Client,
     namespace: str,
     scopes: tuple[str, str],
+    hard: Mapping[str, str],
     requests: tuple[Mapping[str, str], Mapping[str, str]],
     specs: tuple[Mapping[str, Any], Mapping[str, Any]],
 ) -> None:
     """[sig-api-machinery] ResourceQuota should verify ResourceQuota …"""
     names = ("quota-in", "quota-out")
     for name, scope in zip(names, scopes, strict=True):
-        of = make(client, namespace, name, hard={"pods": "5"}, scopes=[scope])
-        used(of, name, pods="0")
+        of = make(client, namespace, name, hard=hard, scopes=[scope])
+        used(of, name, **dict.fromkeys(hard, "0"))
+    full = dict(zip(("pods", *CPU, *MEMORY), ("1", "500m", "1", "200Mi", "400Mi"), strict=True))
     pods = client.of("v1", "pods", "Pod", namespace)
     for index, asked in enumerate(requests):
         limits = {"cpu": "1", "memory": "400Mi"} if asked else None
         pods.create(pod("pod", asked, limits, **specs[index]))
-        used(of, names[index], pods="1")
-        used(of, names[1 - index], pods="0")
+        used(of, names[index], **{key: full[key] for key in hard})
+        used(of, names[1 - index], **dict.fromkeys(hard, "0"))
         pods.delete("pod", gracePeriodSeconds=0)
-        used(of, names[index], pods="0")
+        used(of, names[index], **dict.fromkeys(hard, "0"))
 
 
 def test_scope_selectors(client: Client, namespace: str) -> None:

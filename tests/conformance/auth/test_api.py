@@ -184,27 +184,42 @@ def test_issuer_discovery(client: Client, namespace: str) -> None:
     assert header["kid"] in [each["kid"] for each in keys]
 
 
-def test_subject_reviews(client: Client, namespace: str) -> None:
+def impersonating(user: str, uid: str, groups: list[str]) -> dict[str, str]:
+    """A header for each group: their names differ in capitals alone, since a dict has no name twice."""
+    names = ("Impersonate-Group", "impersonate-group", "IMPERSONATE-GROUP")
+    return {"Impersonate-User": user, "Impersonate-Uid": uid, **dict(zip(names, groups, strict=True))}
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["may not", "may"])
+def test_subject_reviews(client: Client, namespace: str, bound: bool) -> None:
     """[sig-auth] SubjectReview should support SubjectReview API operations"""
-    of = accounts(client, namespace)
-    made = of.create({"metadata": {"name": "e2e"}})
-    user = f"system:serviceaccount:{namespace}:{made['metadata']['name']}"
-    attributes = {"verb": "list", "resource": "pods", "version": "v1", "namespace": namespace}
-    spec = {
-        "resourceAttributes": attributes,
-        "user": user,
-        "groups": ["system:authenticated"],
-        "uid": made["metadata"]["uid"],
-    }
-    review = client.of("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview").create(
-        {"spec": spec}
-    )
-    assert review["status"]["allowed"] is False
-    local = client.of(
-        "authorization.k8s.io/v1", "localsubjectaccessreviews", "LocalSubjectAccessReview", namespace
-    )
-    answered = local.create({"metadata": {"namespace": namespace}, "spec": spec})
-    assert answered["status"] == review["status"]
+    uid = accounts(client, namespace).create({"metadata": {"name": "e2e"}})["metadata"]["uid"]
+    user = f"system:serviceaccount:{namespace}:e2e"
+    groups = ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
+    authorization = "rbac.authorization.k8s.io"
+    if bound:
+        client.of(f"{authorization}/v1", "rolebindings", "RoleBinding", namespace).create(
+            {
+                "metadata": {"name": "view"},
+                "roleRef": {"apiGroup": authorization, "kind": "ClusterRole", "name": "view"},
+                "subjects": [{"apiGroup": authorization, "kind": "Group", "name": groups[2]}],
+            }
+        )
+    attributes = {"verb": "list", "resource": "configmaps", "version": "v1", "namespace": namespace}
+    spec = {"resourceAttributes": attributes, "user": user, "groups": groups, "uid": uid}
+    group = "authorization.k8s.io/v1"
+    reviews = client.of(group, "subjectaccessreviews", "SubjectAccessReview")
+
+    def allowed() -> bool:
+        return bool(reviews.create({"spec": spec})["status"]["allowed"])
+
+    until("the binding counts", lambda: allowed() is bound)
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    code, _, _ = client.raw("GET", path, headers=impersonating(user, uid, groups))
+    assert code == (200 if bound else 403)
+    local = client.of(group, "localsubjectaccessreviews", "LocalSubjectAccessReview", namespace)
+    answered = local.create({"metadata": {"namespace": namespace}, "spec": {**spec, "user": "e2e"}})
+    assert answered["status"]["allowed"] is bound
 
 
 def test_self_subject_review(client: Client) -> None:

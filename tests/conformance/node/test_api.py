@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance import operations
 from tests.conformance.client import ApiError, Client
+from tests.e2e.conftest import until
 
 Object = dict[str, Any]
 
@@ -194,6 +195,12 @@ def test_runtime_class_api_operations(client: Client) -> None:
     operations.discoverable(client, "node.k8s.io", "v1", "runtimeclasses")
     classes = client.of("node.k8s.io/v1", "runtimeclasses", "RuntimeClass")
     operations.walk(classes, {"handler": "e2e-handler"})
+    twice = {"metadata": {"name": "e2e-twice"}, "handler": "e2e-handler"}
+    classes.create(twice)
+    with pytest.raises(ApiError) as refused:
+        classes.create(twice)
+    assert (refused.value.code, refused.value.reason) == (409, "AlreadyExists")
+    classes.delete("e2e-twice")
 
 
 def test_pod_with_an_unknown_runtime_class(client: Client, namespace: str) -> None:
@@ -219,16 +226,20 @@ def test_pod_with_an_unknown_runtime_class(client: Client, namespace: str) -> No
     assert refused.value.reason == "Forbidden"
 
 
-def test_runtime_class_overhead(client: Client, namespace: str) -> None:
-    """[sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass and initialize its Overhead"""
+@pytest.mark.parametrize("overhead", [None, {"cpu": "10m", "memory": "1Mi"}], ids=["without", "with"])
+def test_runtime_class_overhead(client: Client, namespace: str, overhead: Object | None) -> None:
+    """[sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass and initialize its Overhead, without
+    PodOverhead
+    """
     classes = client.of("node.k8s.io/v1", "runtimeclasses", "RuntimeClass")
     pods = client.of("v1", "pods", "Pod", namespace)
     name = f"{namespace}-overhead"
-    overhead = {"cpu": "10m", "memory": "1Mi"}
-    classes.create({"metadata": {"name": name}, "handler": "e2e", "overhead": {"podFixed": overhead}})
+    made = {"metadata": {"name": name}, "handler": "test-handler"}
+    classes.create({**made, "overhead": {"podFixed": overhead}} if overhead else made)
     spec = {"runtimeClassName": name, "containers": [{"name": "test", "image": "pause"}]}
-    made = pods.create({"metadata": {"name": "overhead"}, "spec": spec})
-    assert pods.get(made["metadata"]["name"])["spec"]["overhead"] == overhead
+    pods.create({"metadata": {"name": "overhead"}, "spec": spec})
+    until("it is scheduled", lambda: pods.get("overhead")["spec"].get("nodeName"))
+    assert (pods.get("overhead")["spec"].get("overhead") or None) == overhead
     pods.delete("overhead", gracePeriodSeconds=0)
     classes.delete(name)
 
