@@ -10,6 +10,7 @@ from control_plane.api import errors, meta
 from control_plane.api.registry import Resource
 from control_plane.apiserver import tables
 from control_plane.apiserver.authn.interface import Unauthenticated
+from control_plane.apiserver.authn.union import with_authenticated_group
 from control_plane.apiserver.authn.user import UserInfo
 from control_plane.apiserver.authz.interface import Attributes, Decision
 from control_plane.apiserver.core import Context
@@ -122,6 +123,7 @@ async def self_subject(ctx: Context) -> Response:
 
 
 async def token_review(ctx: Context) -> Response:
+    """The user is the one whom a request with this token would have, in the same groups."""
     review = await _read(ctx)
     spec = review.get("spec") or {}
     token = spec.get("token", "")
@@ -134,7 +136,8 @@ async def token_review(ctx: Context) -> Response:
         return _answer(ctx, review, {"user": {}, "error": f"[invalid bearer token, {error}]"})
     if found is None:
         return _answer(ctx, review, {"user": {}, "error": "invalid bearer token"})
-    status: Object = {"authenticated": True, "user": found.user.as_object()}
+    user = with_authenticated_group(found.user)
+    status: Object = {"authenticated": True, "user": user.as_object()}
     if found.audiences:
         status["audiences"] = list(found.audiences)
     return _answer(ctx, review, status)

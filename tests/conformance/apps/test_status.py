@@ -102,8 +102,15 @@ def test_collection(client: Client, namespace: str, plural: str) -> None:
     settled(of, "listed", is_up)
     selector = {"labelSelector": f"collection={namespace}"}
     assert len(of.everywhere().list(**selector)) == 1
-    patch = {"metadata": {"labels": {"test": "patched"}}}
-    assert of.patch("listed", patch, "strategic")["metadata"]["labels"]["test"] == "patched"
+    patch: Object = {"metadata": {"labels": {"test": "patched"}}}
+    if plural == "statefulsets":  # of its names one is unknown, which is no more than warned about
+        pod = {"TerminationGracePeriodSeconds": 1, "containers": [{"name": "main", "image": "other"}]}
+        patch["spec"] = {"replicas": 2, "template": {"spec": pod}}
+    patched = of.patch("listed", patch, "strategic")
+    assert patched["metadata"]["labels"]["test"] == "patched"
+    if plural == "statefulsets":
+        assert patched["spec"]["template"]["spec"]["containers"][0]["image"] == "other"
+        running(client, namespace, f"collection={namespace}", 2)
     of.delete_collection(**selector)
     until("none is left", lambda: of.everywhere().list(**selector) == [])
 
@@ -178,8 +185,9 @@ def test_controller_revision_lifecycle(client: Client, namespace: str) -> None:
     assert patched["metadata"]["labels"][name] == "patched"
     second = {
         "metadata": {
-            "generateName": "e2e-",
-            "labels": label,
+            "name": "e2e-6f5c7d9b8",
+            "labels": {**label, "controller-revision-hash": "6f5c7d9b8"},
+            "annotations": made["metadata"].get("annotations") or {},
             "ownerReferences": [
                 {
                     "apiVersion": "apps/v1",
@@ -187,6 +195,7 @@ def test_controller_revision_lifecycle(client: Client, namespace: str) -> None:
                     "name": "e2e",
                     "uid": made["metadata"]["uid"],
                     "controller": True,
+                    "blockOwnerDeletion": True,
                 }
             ],
         },

@@ -152,6 +152,8 @@ def test_a_token_authenticates_its_service_account(api: Harness, namespace: str)
     review = {"spec": {"token": token}}
     seen = api.create("/apis/authentication.k8s.io/v1/tokenreviews", review)["status"]
     assert seen["authenticated"] is True
+    assert seen["user"] == me.body["status"]["userInfo"]
+    assert "system:authenticated" in seen["user"]["groups"]
     bad = api.create("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "nonsense"}})
     assert not bad["status"].get("authenticated")
     refused = api.request("GET", "/api", headers={"Authorization": "Bearer nonsense"}, user="")
