@@ -75,6 +75,8 @@ _CONDITIONAL_UPDATE_ONLY = {
 _ORPHAN_BY_DEFAULT = {"replicationcontrollers", "jobs.batch"}
 _STATUS_ON_CREATE = {"nodes"}  # a kubelet registers with what it knows
 _SERVER_METADATA = ("generation", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+_OWN_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")  # of whoever writes the object
+_KEPT_BY_STATUS = {"deployments.apps": ("labels",)}  # a write of the status leaves them as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,10 @@ class Strategy:
         self._keep_server_metadata(new, old)
         for key in (set(new) | set(old)) - {"metadata", "status", "apiVersion", "kind"}:
             _keep(new, old, key)
-        if self.resource.custom:
-            for key in ("labels", "annotations", "finalizers", "ownerReferences"):
-                _keep(new["metadata"], old["metadata"], key)
+        for key in (
+            _OWN_METADATA if self.resource.custom else _KEPT_BY_STATUS.get(self.resource.group_resource, ())
+        ):
+            _keep(new["metadata"], old["metadata"], key)
         if self.hooks.status_update:
             self.hooks.status_update(new, old)
 

@@ -79,10 +79,14 @@ def test_lifecycle(client: Client, dynamic: Client, namespace: str) -> None:
             ),
         )
         events.until("MODIFIED", lambda obj: obj["status"].get("readyReplicas") == 1)
-        updated = dynamic.of("apps/v1", "deployments", "Deployment", namespace).change(
-            "test-deployment", lambda obj: obj["spec"].update(replicas=2)
-        )
-        assert updated["spec"]["replicas"] == 2
+        sent = workload("test-deployment", 2, label)
+        sent["metadata"]["labels"] = {**label, "test-deployment": "updated"}
+        sent["spec"]["template"]["spec"]["containers"][0]["image"] = "httpd"
+        plain = dynamic.of("apps/v1", "deployments", "Deployment", namespace)
+        plain.update(sent)  # without a version
+        shown = plain.get("test-deployment", "status")
+        assert shown["spec"]["template"]["spec"]["containers"][0]["image"] == "httpd"
+        assert shown["metadata"]["labels"]["test-deployment"] == "updated"
         events.until(
             "MODIFIED",
             lambda obj: (
@@ -91,9 +95,13 @@ def test_lifecycle(client: Client, dynamic: Client, namespace: str) -> None:
             ),
         )
         assert of.get("test-deployment", "status")["status"]["replicas"] >= 2
-        status = {"status": {"readyReplicas": 1, "availableReplicas": 1}}
+        status = {
+            "metadata": {"labels": {"test-deployment": "patched-status"}},
+            "status": {"readyReplicas": 0, "availableReplicas": 0},
+        }
         patched = of.patch("test-deployment", status, "strategic", "status")
-        assert patched["status"]["readyReplicas"] == 1
+        assert patched["status"].get("readyReplicas", 0) == 0
+        assert patched["metadata"]["labels"]["test-deployment"] == "updated"  # by the status nothing else
         events.until("MODIFIED", lambda obj: obj["status"].get("readyReplicas") == 2)
         of.delete_collection(**selector)
         events.until("DELETED")

@@ -27,6 +27,25 @@ def test_status_is_the_servers_on_create() -> None:
     assert node["status"]["capacity"] == {"cpu": "1"}, "a kubelet registers with its status"
 
 
+@pytest.mark.parametrize(
+    ("kind", "obj", "kept"),
+    [
+        ("deployments.apps", samples.workload(), {"labels"}),
+        ("replicasets.apps", samples.workload(), set()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_metadata_in_a_write_of_the_status(kind: str, obj: dict[str, Any], kept: set[str]) -> None:
+    found, old = stored(kind, obj)
+    new = deepcopy(old)
+    new["metadata"] |= {"labels": {"by": "status"}, "annotations": {"by": "status"}}
+    strategy_for(found).prepare_for_status_update(new, old)
+    changed = {
+        key for key in ("labels", "annotations") if new["metadata"].get(key) != old["metadata"].get(key)
+    }
+    assert changed == {"labels", "annotations"} - kept
+
+
 def test_status_and_spec_are_written_apart() -> None:
     kind, old = stored("deployments.apps", samples.workload())
     new = deepcopy(old)
