@@ -76,7 +76,15 @@ _ORPHAN_BY_DEFAULT = {"replicationcontrollers", "jobs.batch"}
 _STATUS_ON_CREATE = {"nodes"}  # a kubelet registers with what it knows
 _SERVER_METADATA = ("generation", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 _OWN_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")  # of whoever writes the object
-_KEPT_BY_STATUS = {"deployments.apps": ("labels",)}  # a write of the status leaves them as they are
+_KEPT_BY_STATUS = {  # a write of the status leaves them as they are
+    "apiservices.apiregistration.k8s.io": _OWN_METADATA,
+    "deployments.apps": ("labels",),
+    "flowschemas.flowcontrol.apiserver.k8s.io": _OWN_METADATA,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _OWN_METADATA,
+    "servicecidrs.networking.k8s.io": _OWN_METADATA,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": _OWN_METADATA,
+    "volumeattachments.storage.k8s.io": _OWN_METADATA,
+}
 
 
 @dataclass(frozen=True, slots=True)
