@@ -24,7 +24,13 @@ def job(name: str, command: list[str] | None = None, policy: str = "Never", **sp
 
 
 def complete(of: Resource, name: str) -> Object:
-    return settled(of, name, lambda obj: condition(obj, "Complete").get("status") == "True")
+    """The job once it is; why, `SuccessCriteriaMet` has said before."""
+    found = settled(of, name, lambda obj: condition(obj, "Complete").get("status") == "True")
+    reason = "SuccessPolicy" if "successPolicy" in found["spec"] else "CompletionsReached"
+    assert {condition(found, kind)["reason"] for kind in ("SuccessCriteriaMet", "Complete")} == {reason}
+    if reason == "CompletionsReached":
+        assert found["status"]["succeeded"] == found["spec"]["completions"]
+    return found
 
 
 def active(client: Client, namespace: str, name: str, count: int) -> list[Object]:

@@ -96,7 +96,6 @@ def test_success_policy(
 
     settled(of, "succeeding", met)
     found = complete(of, "succeeding")
-    assert condition(found, "Complete")["reason"] == "SuccessPolicy"
     wanted = {"active": 0, "ready": 0, "terminating": 0, **expected}
     status = found["status"]
     assert {key: status.get(key, 0) for key in wanted} == wanted
