@@ -252,7 +252,7 @@ def test_server_side_dry_run(kubectl: Kubectl) -> None:
 
 
 def test_logs(kubectl: Kubectl) -> None:
-    """[sig-cli] Kubectl client Kubectl logs should be able to retrieve and filter logs"""
+    """[sig-cli] Kubectl logs logs should be able to retrieve and filter logs"""
     script = "i=1; while [ $i -le 20 ]; do echo line $i; i=$((i+1)); done; sleep 600"
     kubectl(
         "run", "logs-generator", "--image=busybox", "--labels=run=logs", "--command", "--", "sh", "-c", script

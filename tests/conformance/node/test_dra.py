@@ -17,7 +17,7 @@ def claim_spec(namespace: str) -> Object:
 
 
 def test_device_classes(client: Client) -> None:
-    """[sig-node] DRA CRUD Tests resource.k8s.io/v1 DeviceClass"""
+    """[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 DeviceClass"""
     operations.discoverable(client, "resource.k8s.io", "v1", "deviceclasses")
     classes = client.of(GROUP, "deviceclasses", "DeviceClass")
     selector = {"cel": {"expression": 'device.driver == "dra.example.com"'}}
@@ -25,7 +25,7 @@ def test_device_classes(client: Client) -> None:
 
 
 def test_resource_claims(client: Client, dynamic: Client, namespace: str) -> None:
-    """[sig-node] DRA CRUD Tests resource.k8s.io/v1 ResourceClaim"""
+    """[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 ResourceClaim"""
     operations.discoverable(client, "resource.k8s.io", "v1", "resourceclaims", "resourceclaims/status")
     claims = client.of(GROUP, "resourceclaims", "ResourceClaim", namespace)
 
@@ -50,14 +50,14 @@ def test_resource_claims(client: Client, dynamic: Client, namespace: str) -> Non
 
 
 def test_resource_claim_templates(client: Client, namespace: str) -> None:
-    """[sig-node] DRA CRUD Tests resource.k8s.io/v1 ResourceClaimTemplate"""
+    """[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 ResourceClaimTemplate"""
     operations.discoverable(client, "resource.k8s.io", "v1", "resourceclaimtemplates")
     templates = client.of(GROUP, "resourceclaimtemplates", "ResourceClaimTemplate", namespace)
     operations.walk(templates, {"spec": {"spec": claim_spec(namespace)}})
 
 
 def test_resource_slices(client: Client) -> None:
-    """[sig-node] DRA CRUD Tests resource.k8s.io/v1 ResourceSlice"""
+    """[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 ResourceSlice"""
     operations.discoverable(client, "resource.k8s.io", "v1", "resourceslices")
     slices = client.of(GROUP, "resourceslices", "ResourceSlice")
     spec = {
