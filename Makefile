@@ -4,7 +4,7 @@ PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; break; }; done)
 BIN := .venv/bin
 # Tests wait more than they compute, and each worker may hold a whole cluster.
-WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 4 ] && echo $$cores || echo 4)
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 3 ] && echo $$((cores + 1)) || echo 4)
 ARGS ?=
 
 .PHONY: help up down status check test sim chaos fuzz format bench clean

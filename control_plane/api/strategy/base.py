@@ -81,6 +81,7 @@ _KEPT_BY_STATUS = {  # a write of the status leaves them as they are
     "deployments.apps": ("labels",),
     "flowschemas.flowcontrol.apiserver.k8s.io": _OWN_METADATA,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _OWN_METADATA,
+    "resourceclaims.resource.k8s.io": _OWN_METADATA,
     "servicecidrs.networking.k8s.io": _OWN_METADATA,
     "validatingadmissionpolicies.admissionregistration.k8s.io": _OWN_METADATA,
     "volumeattachments.storage.k8s.io": _OWN_METADATA,

@@ -33,6 +33,7 @@ def test_status_is_the_servers_on_create() -> None:
         ("deployments.apps", samples.workload(), {"labels"}),
         ("replicasets.apps", samples.workload(), set()),
         ("flowschemas.flowcontrol.apiserver.k8s.io", {"metadata": {"name": "x"}}, {"labels", "annotations"}),
+        ("resourceclaims.resource.k8s.io", {"metadata": {"name": "x"}}, {"labels", "annotations"}),
         ("volumeattachments.storage.k8s.io", {"metadata": {"name": "x"}}, {"labels", "annotations"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
