@@ -1,8 +1,8 @@
 """How long requests wait while a member writes a snapshot of a state of 1 GiB in the background.
 
-The state is filled, then overwritten at a moderate rate until every member has taken another snapshot. Meanwhile
-each member is asked, every few milliseconds, for a put, a linearizable and a serializable range; how long they took
-is listed apart for the time in which that member's snapshot was being written.
+The state is filled; then, while no snapshot is being written, it is overwritten at a moderate rate until every
+member has taken another one. Meanwhile each member is asked, every few milliseconds, for a put, a linearizable and
+a serializable range; how long they took is listed apart for the time in which that member's snapshot was written.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ OVERWRITE_BYTES = 64 * 1024
 OVERWRITES_PER_S = 150
 PROBE_INTERVAL_S = 0.005
 TIMEOUT_S = 300.0
+CALM_S = 2.0
 PROBES = {
     "put": ("/etcdserverpb.KV/Put", grpc_load.put(b"/probe", b"v" * 256)),
     "range": ("/etcdserverpb.KV/Range", grpc_load.get(b"/probe")),
@@ -47,7 +48,8 @@ class _Snapshots:
 async def measure(cluster: Cluster) -> dict[str, Any]:
     await fill(cluster, b"/large/", KEYS, VALUE_BYTES)
     snapshots = [_Snapshots(directory) for directory in cluster.directories]
-    before = [len(each.finished) for each in snapshots if not each.is_written()]
+    await _until_calm(snapshots)
+    before = [len(each.finished) for each in snapshots]
     waits: dict[tuple[str, bool], list[float]] = {}
     stop = asyncio.Event()
     tasks = [
@@ -56,24 +58,34 @@ async def measure(cluster: Cluster) -> dict[str, Any]:
         for name in PROBES
     ]
     tasks.append(asyncio.create_task(_overwrite(cluster, stop)))
-    seen = [0] * len(NAMES)
     began = time.monotonic()
-    while min(seen) < 2 and time.monotonic() - began < TIMEOUT_S:
+    while time.monotonic() - began < TIMEOUT_S:
         await asyncio.sleep(0.05)
-        for number, each in enumerate(snapshots):
-            each.is_written()
-            seen[number] = len(each.finished)
+        busy = [each.is_written() for each in snapshots]
+        taken = [len(each.finished) - old for each, old in zip(snapshots, before, strict=True)]
+        if min(taken) > 0 and not any(busy):
+            break
     stop.set()
     await asyncio.gather(*tasks)
     return {
-        "snapshots seen": [len(each.finished) for each in snapshots],
-        "before": before,
+        "snapshots": taken,
         "memory": [cluster.memory_mib(number) for number in range(len(NAMES))],
         **{
             f"{name} ms, {'during' if during else 'between'} snapshots": spread(values)
             for (name, during), values in sorted(waits.items())
         },
     }
+
+
+async def _until_calm(snapshots: list[_Snapshots]) -> None:
+    """What filling the state began has been written, for a while."""
+    calm_since = began = time.monotonic()
+    while (now := time.monotonic()) - calm_since < CALM_S:
+        if now - began > TIMEOUT_S:
+            raise TimeoutError("snapshots are written without end")
+        if sum(each.is_written() for each in snapshots):  # each is looked at
+            calm_since = now
+        await asyncio.sleep(0.05)
 
 
 async def _probe(

@@ -163,7 +163,7 @@ def _take(field: Field, content: Any, wire: int, out: Object, depth: int, raw_by
             out.setdefault(field.name, []).append(_value(field, content, depth))
         return
     if kind == "bytes" and raw_bytes:
-        out[field.name] = content
+        out[field.name] = _bytes(content)
         return
     value = _value(field, content, depth)
     if field.inline:

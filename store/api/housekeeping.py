@@ -25,8 +25,8 @@ RELEASE_INTERVAL_S = 0.1
 RELEASE_PAUSE_S = 0.005  # between steps, for others to run
 SWEEP_INTERVAL_S = 5.0
 LEADER_INTERVAL_S = 0.2
-FREEZE_INTERVAL_S = 1.0
-FREEZE_CHANGES = 20_000
+FREEZE_INTERVAL_S = 0.25
+FREEZE_COLLECTIONS = 2  # of the youngest, each for so many new objects as `COLLECT_AFTER` says
 REVISION_MODE_INTERVAL_S = 300.0  # etcd's
 SAMPLES_PER_PERIOD = 10
 
@@ -39,18 +39,19 @@ async def release_memory(service: StoreService) -> None:
         await asyncio.sleep(RELEASE_PAUSE_S if more else RELEASE_INTERVAL_S)
 
 
-async def tend_collector(service: StoreService) -> None:
+async def tend_collector() -> None:
     """Keep the garbage collector from walking the whole store: a million keys would stall the loop for 0.1
     s, often.
 
     What has been live through a collection is frozen, that is, no longer looked at. References still free
-    it; only a cycle made of frozen objects would stay, and the store's data has none.
+    it; only a cycle made of frozen objects would stay, and the store's data has none. How often follows
+    from how many objects are new, by whatever they came: so there never are many to be looked at.
     """
-    frozen_at = 0
+    frozen_at = -FREEZE_COLLECTIONS
     while True:
-        changes = service.machine.store.revision
-        if frozen_at == 0 or changes - frozen_at >= FREEZE_CHANGES:
-            frozen_at = changes
+        collections = gc.get_stats()[0]["collections"]
+        if collections - frozen_at >= FREEZE_COLLECTIONS:
+            frozen_at = collections
             gc.collect()
             gc.freeze()
         await asyncio.sleep(FREEZE_INTERVAL_S)

@@ -9,10 +9,14 @@ from store.raft.log import FIRST
 from store.raft.membership import Membership
 from store.raft.snapshot import SnapshotMeta
 from store.raft.storage import Storage
+from store.raft.wal import Entry
 
 CHEAP_SNAPSHOT_BYTES = 16 * 1024 * 1024
 LOG_PER_SNAPSHOT = 4
 """A snapshot larger than that is due when a quarter of what it exceeds it by has been written to the log."""
+
+FREED_AT_ONCE = 64
+"""Entries; between two such parts others run."""
 
 
 class Compaction:
@@ -26,6 +30,7 @@ class Compaction:
         self._log_bytes_at_snapshot = 0
         self._newest: Path | None = None
         self._obsolete: list[Path] = []  # segments of the log
+        self._forgotten: list[Entry] = []
 
     def due(self, applied: int) -> bool:
         """After so many entries or bytes of log; later when the last one was large, so that writing snapshots stays
@@ -71,7 +76,7 @@ class Compaction:
         self.snapshot_index = meta.index
         keep_bytes = self._config.limits.snapshot_wal_bytes // 2
         base = self._log.catch_up_base(meta.index, self._config.catch_up_entries, keep_bytes)
-        self._log.compact(base)
+        self._forgotten += self._log.compact(base)
         self._leave(meta, base)
 
     def installed(self, meta: SnapshotMeta) -> None:
@@ -86,8 +91,11 @@ class Compaction:
         self._obsolete += self._log.wal.detach(base)
 
     def clean_up(self) -> None:
-        """Remove the files that nothing needs any more. May run in a thread (to remove a large file takes a while),
-        as long as no snapshot is written or installed meanwhile. Raises DiskFailed."""
+        """Remove the files and entries that nothing needs any more. May run in a thread (to remove a large file, or
+        to free hundreds of megabytes, takes a while), as long as no snapshot is written or installed meanwhile.
+        Raises DiskFailed."""
+        while self._forgotten:
+            del self._forgotten[-FREED_AT_ONCE:]
         obsolete, self._obsolete = self._obsolete, []
         self._log.wal.remove(obsolete)
         if self._newest is not None:

@@ -76,12 +76,16 @@ class RaftLog:
         self.synced_index = min(self.synced_index, index)
         self.wal.reset(index, term)
 
-    def compact(self, index: int) -> None:
-        """Forget the entries up to and including `index`, whose term stays known."""
+    def compact(self, index: int) -> list[Entry]:
+        """Forget the entries up to and including `index`, whose term stays known. They are handed out: to free them
+        takes a while."""
         offset = index - self.base_index
-        if offset > 0:
-            assert index <= self.commit, f"entry {index} is not committed"
-            self.entries[: offset + 1] = [(b"", index, self.entries[offset][2])]
+        if offset <= 0:
+            return []
+        assert index <= self.commit, f"entry {index} is not committed"
+        forgotten = self.entries[: offset + 1]
+        self.entries[: offset + 1] = [(b"", index, self.entries[offset][2])]
+        return forgotten
 
     def set_commit(self, index: int) -> None:
         if index > self.commit:

@@ -6,14 +6,16 @@
 
 A file with the final name is complete: it was synced before it was renamed, and the directory after. A file aside
 (`.tmp`, `.part`) belongs to the process that began it and is removed at the next start; there is one writer, no
-forked child, so two cannot share one (stock defect B5). The newest file is kept, the older ones go.
+forked child, so two cannot share one (stock defect B5). The newest file is kept, the older ones go, but for those
+that are still being read; a file that is on its way out is one aside.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,8 @@ _FRAME = struct.Struct("<II")
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_META_BYTES = 1024 * 1024
 SYNC_EVERY_BYTES = 2 * 1024 * 1024
+CUT_BYTES = 32 * 1024 * 1024
+"""Of a file that goes, so much at a time: while a file system frees a gigabyte at once, every sync waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class SnapshotStore:
             if name.endswith((WRITING_SUFFIX, RECEIVING_SUFFIX)):
                 disk.remove(directory / name)
         self._size_bytes = 0
+        self._readers: Counter[Path] = Counter()
         newest = self.latest()
         if newest is not None:
             disk.sync_dir(directory)  # whoever renamed it may have been killed before the name was durable
@@ -87,7 +92,15 @@ class SnapshotStore:
         return IncomingSnapshot(self._disk, self.path(index, term))
 
     def open(self, path: Path) -> Reader:
-        return self._disk.reader(path)
+        """The file stays until the reader is closed."""
+        reader = self._disk.reader(path)
+        self._readers[path] += 1
+        return _KnownReader(reader, lambda: self._read_through(path))
+
+    def _read_through(self, path: Path) -> None:
+        self._readers[path] -= 1
+        if not self._readers[path]:
+            del self._readers[path]
 
     def read_meta(self, path: Path) -> SnapshotMeta:
         """Raises Corrupted."""
@@ -124,11 +137,35 @@ class SnapshotStore:
         self._disk.remove(path)
 
     def prune(self, keep: Path) -> None:
-        """`keep` is the newest: remove every other."""
+        """`keep` is the newest: remove every other that nobody reads. Takes its time; may run in a thread."""
         self._size_bytes = self._disk.size(keep)
         for name in self._disk.list(self._directory):
-            if name.endswith(SUFFIX) and name != keep.name:
-                self._disk.remove(self._directory / name)
+            path = self._directory / name
+            if name.endswith(SUFFIX) and name != keep.name and path not in self._readers:
+                self._remove_in_parts(path)
+
+    def _remove_in_parts(self, path: Path) -> None:
+        size_bytes = self._disk.size(path)
+        if size_bytes > CUT_BYTES:
+            path = _renamed(self._disk, path, path.with_suffix(WRITING_SUFFIX))
+            for left in range(size_bytes - CUT_BYTES, 0, -CUT_BYTES):
+                self._disk.truncate(path, left)
+        self._disk.remove(path)
+
+
+class _KnownReader:
+    def __init__(self, reader: Reader, closed: Callable[[], None]) -> None:
+        self._reader = reader
+        self._closed: Callable[[], None] | None = closed
+
+    def read(self, size: int) -> bytes:
+        return self._reader.read(size)
+
+    def close(self) -> None:
+        self._reader.close()
+        if self._closed is not None:
+            self._closed()
+            self._closed = None
 
 
 class SnapshotWriter:
@@ -196,8 +233,14 @@ class IncomingSnapshot:
 def _publish(disk: Disk, file: File, aside: Path, path: Path) -> None:
     file.sync()
     file.close()
-    disk.rename(aside, path)
-    disk.sync_dir(path.parent)
+    _renamed(disk, aside, path)
+
+
+def _renamed(disk: Disk, old: Path, new: Path) -> Path:
+    """Durably."""
+    disk.rename(old, new)
+    disk.sync_dir(new.parent)
+    return new
 
 
 def _index_of(name: str) -> int:

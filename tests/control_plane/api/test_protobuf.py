@@ -172,6 +172,7 @@ def test_zeros_of_pointers_stay() -> None:
         pytest.param(body(b"v1", b"Pod", b"\x08\x01"), id="wrong wire type"),
         pytest.param(body(b"v1", b"Pod", b"\x0a\x03\x0a\x01\xff"), id="not utf-8"),
         pytest.param(body(b"v1", b"Pod", b"\xff" * 12), id="endless varint"),
+        pytest.param(body(b"v1", b"Pod", b"") + b"\x10\x00", id="a number for the object"),
     ],
 )
 def test_bad_input(raw: bytes) -> None:

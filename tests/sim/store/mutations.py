@@ -143,9 +143,9 @@ def _b5b(right: Any) -> Any:
 
 @mutation("B6-compaction-in-place", RaftLog, "compact")
 def _b6(right: Any) -> Any:
-    def compact(self: RaftLog, index: int) -> None:
+    def compact(self: RaftLog, index: int) -> Any:
         """Clears the last segment's file and writes the entries again; the next sync makes them durable."""
-        right(self, index)
+        forgotten = right(self, index)
         wal, disk = self.wal, self.wal._disk
         segment = wal._segments[-1]
         disk.truncate(segment.path, 0)
@@ -160,6 +160,7 @@ def _b6(right: Any) -> Any:
         records = [*opening, *entries, *written]
         wal._file.write(pack_header(segment.number) + pack_batch(wal._batch, records))
         wal._batch += 1
+        return forgotten
 
     return compact
 

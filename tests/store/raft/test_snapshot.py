@@ -80,6 +80,58 @@ def test_a_crash_at_any_step_leaves_the_old_snapshot_or_the_new_one_whole() -> N
         assert len(list(store.chunks(path))) == 5
 
 
+NEWER = SnapshotMeta(50, 3, META.membership)
+
+
+def test_what_is_being_read_stays_until_it_is_read_through() -> None:
+    disk = MemoryDisk()
+    store = write(disk)
+    old = store.latest()
+    assert old is not None
+    whole, first, second = disk.size(old), store.open(old), store.open(old)
+    write(disk, NEWER)
+    for reader in (first, second):
+        store.prune(store.path(NEWER.index, NEWER.term))
+        assert len(reader.read(whole + 1)) == whole
+        reader.close()
+        reader.close()
+    store.prune(store.path(NEWER.index, NEWER.term))
+    assert disk.list(DIRECTORY) == [store.path(NEWER.index, NEWER.term).name]
+
+
+def test_a_large_file_goes_in_parts_and_is_no_snapshot_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.raft.snapshot.CUT_BYTES", 1000)
+    names: list[str] = []
+
+    def prepared() -> tuple[MemoryDisk, SnapshotStore]:
+        disk = MemoryDisk()
+        write(disk)
+        return disk, write(disk, NEWER)
+
+    disk, store = prepared()
+    newest = store.latest()
+    assert newest is not None
+    first = disk.operations
+    disk.before = lambda number, name: names.append(name)
+    store.prune(newest)
+    assert names == ["rename", "sync_dir", *["truncate"] * 5, "remove"]
+    assert disk.list(DIRECTORY) == [newest.name]
+    for step in range(first + 1, disk.operations + 1):
+        disk, store = prepared()
+
+        def fail(number: int, name: str, step: int = step) -> None:
+            if number == step:
+                raise PowerLoss
+
+        disk.before = fail
+        with pytest.raises(PowerLoss):
+            store.prune(newest)
+        disk.crash()
+        again = SnapshotStore(disk, DIRECTORY)
+        for name in disk.list(DIRECTORY):
+            assert len(list(again.chunks(DIRECTORY / name))) == 5
+
+
 @pytest.mark.parametrize("offset", [2, 30, 60, 1200, 3000, -3])
 def test_damage_is_found_with_file_and_offset(offset: int) -> None:
     disk = MemoryDisk()
