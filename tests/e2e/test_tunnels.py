@@ -340,6 +340,7 @@ def test_port_forward_to(box: Kubectl, target: str) -> None:
     finally:
         if target != "pod/box":
             box("delete", "deployment,service", "web", "--now")
+            until("its pods are gone", lambda: not box("get", "pods", "--selector=app=web", "--output=name"))
 
 
 def answers(url: str) -> bool:
