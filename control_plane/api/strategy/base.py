@@ -120,14 +120,19 @@ class Strategy:
         if self.counts_generation or self.resource.custom:
             self._count_generation(new, old)
 
+    @property
+    def kept_by_status(self) -> tuple[str, ...]:
+        """What of the metadata a write of the status does not change."""
+        if self.resource.custom:
+            return _OWN_METADATA
+        return _KEPT_BY_STATUS.get(self.resource.group_resource, ())
+
     def prepare_for_status_update(self, new: Object, old: Object) -> None:
         """Only the status may change; for most kinds metadata may, too."""
         self._keep_server_metadata(new, old)
         for key in (set(new) | set(old)) - {"metadata", "status", "apiVersion", "kind"}:
             _keep(new, old, key)
-        for key in (
-            _OWN_METADATA if self.resource.custom else _KEPT_BY_STATUS.get(self.resource.group_resource, ())
-        ):
+        for key in self.kept_by_status:
             _keep(new["metadata"], old["metadata"], key)
         if self.hooks.status_update:
             self.hooks.status_update(new, old)

@@ -13,6 +13,7 @@ from control_plane.api.body import BodyError, parse_json, parse_yaml
 from control_plane.api.decode import DecodeError, decode_error
 from control_plane.api.errors import StatusError
 from control_plane.api.schema import Node
+from control_plane.api.strategy import strategy_for
 from control_plane.apiserver import conversion, patch_schema
 from control_plane.apiserver.authz.forbidden import forbidden_error
 from control_plane.apiserver.authz.interface import Attributes, Decision
@@ -129,7 +130,8 @@ def read(patch_body: bytes, gvk: GVK) -> Object:
 def _reset(ctx: Context) -> Paths:
     """The fields that this endpoint does not write."""
     if ctx.info.subresource == "status":
-        return frozenset({("f:spec",)})
+        kept = () if ctx.resource.custom else strategy_for(ctx.resource).kept_by_status
+        return frozenset({("f:spec",), *(("f:metadata", f"f:{key}") for key in kept)})
     return frozenset({("f:status",)}) if "status" in ctx.resource.subresources else NOTHING
 
 

@@ -153,6 +153,30 @@ def test_the_scale_is_applied(api: Harness, namespace: str) -> None:
     assert scale(4, "").status == 422
 
 
+def test_who_applies_a_status_owns_nothing_else(api: Harness, namespace: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    identity = {"apiVersion": "apps/v1", "kind": "Deployment"}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    api.create(path, {**identity, "metadata": {"name": "d"}, "spec": spec})
+    config = {
+        **identity,
+        "metadata": {"name": "d", "labels": {"by": "ann"}, "annotations": {"by": "ann"}},
+        "spec": {"replicas": 7},
+        "status": {"observedGeneration": 1},
+    }
+    body = json.dumps(config).encode()
+    answer = api.request("PATCH", f"{path}/d/status?fieldManager=ann", body, APPLY)
+    assert answer.status == 200, answer.body
+    (entry,) = [each for each in answer.body["metadata"]["managedFields"] if each["manager"] == "ann"]
+    assert entry["fieldsV1"] == {
+        "f:metadata": {"f:annotations": {"f:by": {}}},
+        "f:status": {"f:observedGeneration": {}},
+    }
+    assert "labels" not in answer.body["metadata"]
+    assert answer.body["spec"]["replicas"] == 1
+
+
 def test_dry_run_writes_nothing(client: Client) -> None:
     client.apply("ann", config_map(a="1"))
     assert client.apply("ann", config_map(a="2"), "&dryRun=All").body["data"] == {"a": "2"}
