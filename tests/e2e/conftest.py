@@ -116,3 +116,8 @@ def namespace_for(cluster: Cluster, tmp_path: Path, binary: Path) -> Iterator[Ku
         yield made
     finally:
         made.run("delete", "namespace", namespace, "--wait=false")
+
+
+def skip_without_control_groups(cluster: Cluster) -> None:
+    if "rlimits" in cluster.balsa("doctor"):
+        pytest.skip("control groups are not writable")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Cluster, until
+from tests.e2e.conftest import Cluster, skip_without_control_groups, until
 from tests.kubectl import Kubectl
 
 pytestmark = pytest.mark.cluster
@@ -27,11 +27,6 @@ def pod(name: str, command: list[str], resources: dict[str, Any], **more: Any) -
     if "volumeMounts" in more:
         manifest["spec"]["volumes"] = [{"name": "cache", "emptyDir": {"sizeLimit": "1Mi"}}]  # type: ignore[index]
     return json.dumps(manifest)
-
-
-def skip_without_control_groups(cluster: Cluster) -> None:
-    if "rlimits" in cluster.balsa("doctor"):
-        pytest.skip("control groups are not writable")
 
 
 def test_one_that_takes_too_much_memory_is_killed(cluster: Cluster, newest: Kubectl) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.client import Client, Resource
 from tests.conformance.node.test_pods import Object, pods_in
 from tests.conformance.workload import SLEEP, is_ready, settled
-from tests.e2e.conftest import until
+from tests.e2e.conftest import Cluster, skip_without_control_groups, until
 
 Amounts = dict[str, str]
 """`cpu`, `memory` as requests, `cpu.limit`, `memory.limit` as limits."""
@@ -83,8 +83,11 @@ BEFORE = [guaranteed("20m", "30Mi"), guaranteed("22m", "32Mi"), guaranteed("24m"
         ),
     ],
 )
-def test_patch_and_back(client: Client, namespace: str, before: list[Amounts], after: list[Amounts]) -> None:
+def test_patch_and_back(
+    client: Client, cluster: Cluster, namespace: str, before: list[Amounts], after: list[Amounts]
+) -> None:
     """[sig-node] Pod InPlace Resize Container …"""
+    skip_without_control_groups(cluster)
     of = pods_in(client, namespace)
     made(of, before)
     patch: list[dict[str, Any]] = [
