@@ -81,6 +81,7 @@ def serving(client: Client, namespace: str, name: str) -> str:
     of: Resource = client.of("v1", "pods", "Pod", namespace)
     of.create({"metadata": {"name": name}, "spec": pod_spec(["python3", "-u", "-m", "http.server", "8080"])})
     found = settled(of, name, lambda obj: condition(obj, "Ready").get("status") == "True")
+    until("it listens", lambda: "Serving HTTP" in logs(client, namespace, name))
     return str(found["status"]["podIP"])
 
 
