@@ -32,15 +32,20 @@ class Stage:
     reached_s: float  # since the start
 
 
+def store_context(home: Home) -> ssl.SSLContext:
+    """To ask the store as the commands do."""
+    return tls.client_context(
+        home.pki / "store-ca.crt", home.pki / "store-client.crt", home.pki / "store-client.key"
+    )
+
+
 def stages(
     home: Home, spec: ClusterSpec, timeout_s: float, waiting: Callable[[str], bool]
 ) -> Iterator[Stage]:
     """Yield each stage when it is reached. Raises TimeoutError with what was missing last, ConnectionError when
     `waiting`, called again and again, says that there is nothing to wait for."""
     began = time.monotonic()
-    store = tls.client_context(
-        home.pki / "store-ca.crt", home.pki / "store-client.crt", home.pki / "store-client.key"
-    )
+    store = store_context(home)
     api = KubeConfig.load(home.kubeconfig).ssl_context()
     for name, check in _checks(spec, store, api):
         while missing := check():

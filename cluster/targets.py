@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from certs import tls
 from certs.kubeconfig import KubeConfig
 from cluster import readiness
 from cluster.errors import NoSuchProcess
@@ -49,9 +48,7 @@ def leaders(home: Home, spec: ClusterSpec) -> dict[str, str]:
 
 
 def _store_leader(home: Home, spec: ClusterSpec) -> str:
-    context = tls.client_context(
-        home.pki / "store-ca.crt", home.pki / "store-client.crt", home.pki / "store-client.key"
-    )
+    context = readiness.store_context(home)
     names = dict(zip(spec.store_endpoints(), spec.store_names(), strict=True))
     for endpoint, name in names.items():
         status = _post(f"{endpoint}/v3/maintenance/status", context)

@@ -18,7 +18,6 @@ from bench.apiserver.http_load import request
 from bench.apiserver.load import Target, create
 from bench.cluster.home import fresh_home, start
 from bench.cluster.load import cpu
-from certs import tls
 from certs.kubeconfig import KubeConfig
 from cluster import readiness, spec
 from cluster.home import Home
@@ -109,8 +108,7 @@ def _counters(home: Home) -> dict[str, tuple[float, float]]:
     running = spec.load(home)
     assert running is not None
     api = KubeConfig.load(home.kubeconfig).ssl_context()
-    pki = home.pki
-    store = tls.client_context(pki / "store-ca.crt", pki / "store-client.crt", pki / "store-client.key")
+    store = readiness.store_context(home)
     found = {}
     for name, url, context, series, labels in (
         (STORE_WAIT, running.server(), api, "etcd_request_duration_seconds", CREATES),

@@ -19,8 +19,8 @@ from control_plane.client.events import EventRecorder
 from control_plane.client.gvr import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS
 from control_plane.client.informer import InformerFactory, Transform, drop_managed_fields
 from control_plane.client.types import Obj
+from control_plane.scheduler import lookup, slim
 from control_plane.scheduler import metrics as names
-from control_plane.scheduler import slim
 from control_plane.scheduler.cache import Cache
 from control_plane.scheduler.cycle import Placement, Scheduling
 from control_plane.scheduler.deadlines import Deadlines
@@ -47,6 +47,7 @@ from store.component import logs
 MAX_BINDINGS_AT_ONCE = 32  # enough to fill the store's batches; each is a connection of its own
 BUSY_BINDINGS = 8  # with more under way, events wait
 CYCLES_PER_TURN = 4  # then bindings and watches get the loop
+MAX_ASKS = 120  # whether a pod is bound; a minute
 CLEANUP_INTERVAL_S = 1.0
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -315,7 +316,7 @@ class Scheduler:
             before = profile.run_pre_bind(state, pod, node_name)
             spec = pod.pod["spec"]
             status = await self._unslotted(before, bool(spec.get("volumes") or spec.get("resourceClaims")))
-            status = status or await self._run_bind(profile, state, pod, node_name)
+            status = status or await self._bound(profile, state, pod, node_name)
         except asyncio.CancelledError:
             self._setbacks.undo(profile, pod, placement)
             raise
@@ -332,6 +333,21 @@ class Scheduler:
         now_s = self.clock.monotonic()
         self.metrics.attempted(names.SCHEDULED, profile.scheduler_name, now_s - started_s)
         self.metrics.sli_s.observe(now_s - queued.first_seen_s)
+
+    async def _bound(
+        self, profile: Profile, state: CycleState, pod: PodInfo, node_name: str
+    ) -> Status | None:
+        """An answer may be lost, and the binding be written all the same. What the pod was promised (volumes,
+        devices) must not be given back then: after a failure the pod itself is asked."""
+        status = await self._run_bind(profile, state, pod, node_name)
+        if status is None:
+            return None
+        found = await lookup.found(self, PODS, pod.name, pod.namespace, MAX_ASKS)
+        is_bound = found is not None and (meta.uid_of(found), found["spec"].get("nodeName")) == (
+            pod.uid,
+            node_name,
+        )
+        return None if is_bound else status
 
     async def _run_bind(
         self, profile: Profile, state: CycleState, pod: PodInfo, node_name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from store.raft.config import RaftConfig
+from store.raft.disk import Reader
 from store.raft.log import FIRST
 from store.raft.membership import Membership
 from store.raft.snapshot import SnapshotMeta
@@ -56,10 +57,10 @@ class Compaction:
         assert term is not None, f"applied {applied} is not in the log"
         return SnapshotMeta(applied, term, membership)
 
-    def for_follower(self, peer: int) -> tuple[Path, SnapshotMeta] | None:
-        """The newest snapshot, if the follower may begin with it. It has to find itself and its leader among the
-        members, or it would part with a leader that it does not know and never hear the rest. Otherwise a newer one
-        is due; None until that is there."""
+    def for_follower(self, peer: int) -> tuple[SnapshotMeta, Reader] | None:
+        """The newest snapshot, opened, if the follower may begin with it. It has to find itself and its leader
+        among the members, or it would part with a leader that it does not know and never hear the rest. Otherwise a
+        newer one is due; None until that is there."""
         if self._wanted:
             return None
         path = self._snapshots.latest()
@@ -67,7 +68,7 @@ class Compaction:
         meta = self._snapshots.read_meta(path)
         known = meta.membership.members
         self._wanted = peer not in known or self._member_id not in known
-        return None if self._wanted else (path, meta)
+        return None if self._wanted else (meta, self._snapshots.open(path))
 
     def taken(self, meta: SnapshotMeta) -> None:
         """The file is in place: the log before it may go, but for what a slow follower may still want."""

@@ -103,7 +103,6 @@ class Replica:
         self.compaction = Compaction(config, storage)
         self._replication = Replication(
             self.core,
-            storage.snapshots,
             self.compaction,
             config.limits,
             self.outbox.send,

@@ -22,7 +22,6 @@ from store.raft.codec import Message
 from store.raft.compaction import Compaction
 from store.raft.config import Limits
 from store.raft.disk import Reader
-from store.raft.snapshot import SnapshotStore
 
 SNAPSHOT_RETRY_S = 2.0
 """A snapshot whose pieces nobody acknowledges for so long begins again."""
@@ -73,7 +72,6 @@ class Replication:
     def __init__(
         self,
         core: Core,
-        snapshots: SnapshotStore,
         compaction: Compaction,
         limits: Limits,
         send: Send,
@@ -83,7 +81,6 @@ class Replication:
         """When followers are to be told of a commit, if nothing is sent to them before."""
         self._awaited = awaited  # follower → the last entry that it waits for
         self._core = core
-        self._snapshots = snapshots
         self._compaction = compaction
         self._limits = limits
         self._send = send
@@ -182,8 +179,8 @@ class Replication:
             progress.clear()
             found = self._compaction.for_follower(peer)
             if found is not None:
-                path, meta = found
-                progress.snapshot = _Outgoing(meta.index, meta.term, self._snapshots.open(path))
+                meta, reader = found
+                progress.snapshot = _Outgoing(meta.index, meta.term, reader)
                 self._pump(peer, progress.snapshot)
         if heartbeat:
             self._send(peer, self._message(self._core.log.base_index + 1, (), read_round, 0))

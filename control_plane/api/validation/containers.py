@@ -8,7 +8,7 @@ from typing import Any
 from control_plane.api import errors, names
 from control_plane.api.validation import environment, mounts, resources, security
 from control_plane.api.validation.handlers import probes_and_hooks
-from control_plane.api.validation.registry import Errors, one_of, problems
+from control_plane.api.validation.registry import Errors, each_container, one_of, problems
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -51,12 +51,11 @@ def all_containers(path: str, spec: Mapping[str, Any], volumes: Mapping[str, Any
 
 def only_in_pods(path: str, spec: Mapping[str, Any]) -> Errors:
     """What a template may say, and a pod not."""
-    for key in ("containers", "initContainers", "ephemeralContainers"):
-        for index, container in enumerate(spec.get(key) or ()):
-            image = container.get("image", "")
-            if image != image.strip():
-                why = "must not have leading or trailing whitespace"
-                yield errors.invalid_value(f"{path}.{key}[{index}].image", image, why)
+    for where, container in each_container(path, spec):
+        image = container.get("image", "")
+        if image != image.strip():
+            why = "must not have leading or trailing whitespace"
+            yield errors.invalid_value(f"{where}.image", image, why)
 
 
 def _container(

@@ -77,6 +77,10 @@ def _recursive(path: str, recursive: str, mount: Mapping[str, Any]) -> Errors:
 def relative_path(path: str, value: str) -> Errors:
     if value.startswith("/"):
         yield errors.invalid_value(path, value, "must be a relative path")
+    yield from no_backsteps(path, value)
+
+
+def no_backsteps(path: str, value: str) -> Errors:
     if ".." in value.split("/"):
         yield errors.invalid_value(path, value, "must not contain '..'")
 

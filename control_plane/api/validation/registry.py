@@ -77,6 +77,13 @@ def dig(obj: Any, *path: str) -> Any:
     return obj
 
 
+def each_container(path: str, spec: Object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All of a pod, each with where it stands."""
+    for key in ("containers", "initContainers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(key) or ()):
+            yield f"{path}.{key}[{index}]", container
+
+
 def spec_of(obj: Object) -> dict[str, Any]:
     found: dict[str, Any] = obj.get("spec") or {}
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from control_plane.api import errors, names
 from control_plane.api.validation.mounts import relative_path
-from control_plane.api.validation.registry import Errors, one_of, problems
+from control_plane.api.validation.registry import Errors, each_container, one_of, problems
 
 _MAX_ID = 2**31 - 1
 _GROUP_POLICIES = ("Merge", "Strict")
@@ -103,9 +103,8 @@ def _only_linux_has(path: str, spec: Mapping[str, Any]) -> Errors:
 def _contexts(path: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, Context]]:
     """The pod's, then those of its containers."""
     yield f"{path}.securityContext", spec.get("securityContext") or {}
-    for key in ("containers", "initContainers", "ephemeralContainers"):
-        for index, container in enumerate(spec.get(key) or ()):
-            yield f"{path}.{key}[{index}].securityContext", container.get("securityContext") or {}
+    for where, container in each_container(path, spec):
+        yield f"{where}.securityContext", container.get("securityContext") or {}
 
 
 def _identifiers(path: str, context: Context, keys: Sequence[str]) -> Errors:

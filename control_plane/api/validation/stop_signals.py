@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.api import errors
-from control_plane.api.validation.registry import Errors
+from control_plane.api.validation.registry import Errors, each_container
 
 _NAMED = (
     "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
@@ -26,14 +26,13 @@ _OF_SYSTEMS = {
 def stop_signals(path: str, spec: Mapping[str, Any]) -> Errors:
     """Of all containers of a pod."""
     known = _OF_SYSTEMS.get((spec.get("os") or {}).get("name", ""))
-    for key in ("containers", "initContainers", "ephemeralContainers"):
-        for index, container in enumerate(spec.get(key) or ()):
-            signal = (container.get("lifecycle") or {}).get("stopSignal")
-            where = f"{path}.{key}[{index}].lifecycle.stopSignal"
-            if signal is None:
-                continue
-            if known is None:
-                why = "may not be set for containers with empty `spec.os.name`"
-                yield errors.forbidden_field(where, why)
-            elif signal not in known:
-                yield errors.not_supported(where, signal, known)
+    for path_of_one, container in each_container(path, spec):
+        signal = (container.get("lifecycle") or {}).get("stopSignal")
+        where = f"{path_of_one}.lifecycle.stopSignal"
+        if signal is None:
+            continue
+        if known is None:
+            why = "may not be set for containers with empty `spec.os.name`"
+            yield errors.forbidden_field(where, why)
+        elif signal not in known:
+            yield errors.not_supported(where, signal, known)

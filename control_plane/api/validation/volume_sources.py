@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from control_plane.api import errors, names
+from control_plane.api.validation.mounts import no_backsteps, relative_path
 from control_plane.api.validation.registry import Errors, problems
 
 Source = Mapping[str, Any]
@@ -90,11 +91,6 @@ def source(path: str, kind: str, given: Source, volume: str | None = None) -> Er
         yield from check(path, given, volume)
 
 
-def no_backsteps(path: str, value: str) -> Errors:
-    if ".." in value.split("/"):
-        yield errors.invalid_value(path, value, "must not contain '..'")
-
-
 def _host_path(path: str, given: Source, _volume: str | None) -> Errors:
     yield from no_backsteps(f"{path}.path", given.get("path", ""))
     if given.get("type") not in (None, *_HOST_PATH_TYPES):
@@ -111,10 +107,7 @@ def _nfs(path: str, given: Source, _volume: str | None) -> Errors:
 
 
 def _git_repo(path: str, given: Source, _volume: str | None) -> Errors:
-    directory = given.get("directory", "")
-    if directory.startswith("/"):
-        yield errors.invalid_value(f"{path}.directory", directory, "must be a relative path")
-    yield from no_backsteps(f"{path}.directory", directory)
+    yield from relative_path(f"{path}.directory", given.get("directory", ""))
 
 
 def _partition(path: str, given: Source, _volume: str | None) -> Errors:

@@ -13,6 +13,7 @@ from control_plane.api.errors import StatusError, is_already_exists, is_conflict
 from control_plane.client.errors import ConnectionFailed
 from control_plane.client.gvr import PODS, RESOURCE_CLAIMS
 from control_plane.client.types import Obj
+from control_plane.scheduler import lookup
 from control_plane.scheduler.dynamic_resources import extended
 from control_plane.scheduler.dynamic_resources.claims import FINALIZER, released, reserved
 from control_plane.scheduler.dynamic_resources.errors import ClaimError
@@ -115,17 +116,9 @@ class ClaimWriter:
 
     async def _until_known(self, claim: Obj) -> Obj | None:
         """What the API has under that name, however long it takes to hear of it."""
-        while True:
-            try:
-                return await self._handle.client.get(
-                    RESOURCE_CLAIMS, meta.name_of(claim), meta.namespace_of(claim)
-                )
-            except StatusError as failure:
-                if is_not_found(failure):
-                    return None
-            except ConnectionFailed:
-                pass
-            await self._handle.clock.sleep(TRY_AGAIN_S)
+        return await lookup.found(
+            self._handle, RESOURCE_CLAIMS, meta.name_of(claim), meta.namespace_of(claim)
+        )
 
 
 def _protected(claim: Obj, wanted: bool) -> Obj:

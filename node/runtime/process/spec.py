@@ -233,5 +233,5 @@ def stop_signal(config: ContainerConfig, image_config: Mapping[str, Any]) -> int
 def _signal_number(name: str) -> int:
     if name.isdigit():
         return int(name)
-    base, sign, offset = (*name.partition("+"),) if "+" in name else (*name.partition("-"),)
+    base, sign, offset = name.partition("+" if "+" in name else "-")
     return signal.Signals[base] + int(f"{sign}{offset}" or 0)
