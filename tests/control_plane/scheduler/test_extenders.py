@@ -206,6 +206,23 @@ async def test_it_binds() -> None:
         assert made.api.requests("POST", "/binding") == []
 
 
+async def test_its_binding_that_was_written_counts_whatever_it_answers() -> None:
+    """It bound the pod and says that it failed: what the pod was promised must not be given back."""
+
+    def bind(body: Obj) -> Obj:
+        bound = made.pod("p")
+        bound["spec"]["nodeName"] = body["Node"]
+        made.api.update(PODS, bound)
+        return {"Error": "the answer was lost"}
+
+    server = Server({"bind": bind})
+    async with server.running(), cluster(server, bindVerb="bind") as made:
+        made.add(pod("p"))
+        await until(lambda: made.events("Scheduled"))
+        assert made.events("FailedScheduling") == []
+        assert len(server.asked) == 1
+
+
 async def test_only_pods_that_ask_for_its_resources() -> None:
     managed = [{"name": "x/gpu", "ignoredByScheduler": True}]
     async with (
