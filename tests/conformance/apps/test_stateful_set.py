@@ -158,7 +158,8 @@ def test_ordered_scaling_halts(client: Client, cluster: Cluster, namespace: str)
     of.change("ss", lambda obj: obj["spec"].update(replicas=0))
     settled(of, "ss", lambda obj: obj["status"].get("observedGeneration") == obj["metadata"]["generation"])
     assert len(pods_of(client, namespace, SELECTOR)) == 3
-    mend_probe(cluster, namespace, "ss-0", "ss-1", "ss-2")
+    # The last first: the lowest that is unhealthy need not become healthy to be taken away.
+    mend_probe(cluster, namespace, "ss-2", "ss-1", "ss-0")
     until("none", lambda: pods.list(labelSelector=SELECTOR) == [])
     with pods.watch(resourceVersion=version, labelSelector=SELECTOR) as events:
         for number in (2, 1, 0):
