@@ -19,6 +19,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_UNREAD_BYTES = 256 * 1024  # of a channel; then the WebSocket is not read
 PING_INTERVAL_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
+CLIENT_READY_TIMEOUT_S = 0.02
 
 
 async def serve(request: web.Request, options: Options, run: Run, what: str) -> web.StreamResponse:
@@ -56,12 +57,19 @@ def _first(options: Options) -> Channel:
 
 
 class Channels:
-    """A WebSocket as channels to read from and write to."""
+    """A WebSocket as channels to read from and write to.
+
+    Nothing is written before the client is ready: client-go's, which speak v5, begin to read before they have made
+    their streams, and discard what comes for the others (kubernetes#131189, mended in 1.34). Their first message
+    shows that all are there; who has nothing to say is given `CLIENT_READY_TIMEOUT_S`."""
 
     def __init__(self, response: web.WebSocketResponse, codec: Codec) -> None:
         self.response = response
         self.codec = codec
         self._inputs: dict[int, Pipe] = {}
+        self._client_ready = asyncio.Event()
+        if not codec.can_close:
+            self._client_ready.set()
 
     @classmethod
     async def accept(cls, request: web.Request, known: Collection[str] = CODECS) -> Channels:
@@ -79,6 +87,7 @@ class Channels:
         return Output(self, channel)
 
     async def write(self, channel: int, data: bytes) -> None:
+        await self._client_ready.wait()
         message = self.codec.encode(channel, data)
         if self.codec.is_text:
             await self.response.send_str(message.decode("ascii"))
@@ -88,17 +97,21 @@ class Channels:
     async def serve(self, work: Callable[[], object]) -> None:
         """Run `work` until it has ended or the client has gone; then close."""
         code = WSCloseCode.OK
+        ready = asyncio.get_running_loop().call_later(CLIENT_READY_TIMEOUT_S, self._client_ready.set)
         try:
             await first_of(work(), self._receive(), keep_alive(self.response))
         except ConnectionError:
             pass
         except ProtocolError:
             code = WSCloseCode.PROTOCOL_ERROR
+        finally:
+            ready.cancel()
         await close(self.response, code)
 
     async def _receive(self) -> None:
         while (data := await receive(self.response)) is not None:
             message = self.codec.decode(data)
+            self._client_ready.set()
             pipe = self._inputs.get(message.channel)
             if pipe is None:
                 continue

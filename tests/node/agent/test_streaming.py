@@ -15,6 +15,7 @@ from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError, web
 from control_plane.client.streams import handshake
 from control_plane.client.streams.duplex import SocketDuplex
 from control_plane.client.streams.spdy.session import Session, Stream
+from node.agent.streaming import over_websocket
 from node.agent.streaming.server import StreamingServer
 from node.runtime.interface import ContainerState, RuntimeError_, SandboxState, Streams
 
@@ -126,6 +127,19 @@ async def test_v5_ends_the_input(http: ClientSession) -> None:
         await websocket.send_bytes(b"\xff\x00")
         said = await messages(websocket)
     assert b"\x01hello" in said
+
+
+async def test_v5_says_nothing_before_the_client_does(
+    http: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(over_websocket, "CLIENT_READY_TIMEOUT_S", 3600)
+    async with http.ws_connect(EXEC, protocols=["v5.channel.k8s.io"]) as websocket:
+        with pytest.raises(TimeoutError):
+            await websocket.receive(timeout=0.2)
+    async with http.ws_connect(EXEC, protocols=["v5.channel.k8s.io"]) as websocket:
+        await websocket.send_bytes(b"\xff\x00")
+        said = await messages(websocket)
+    assert said[:2] == [b"\x01", b"\x02done"]
 
 
 async def test_base64_and_an_error(http: ClientSession) -> None:
