@@ -3,11 +3,17 @@
 The state is filled; then, while no snapshot is being written, it is overwritten at a moderate rate until every
 member has taken another one. Meanwhile each member is asked, every few milliseconds, for a put, a linearizable and
 a serializable range; how long they took is listed apart for the time in which that member's snapshot was written.
+
+Beside it is listed how late a process that only sleeps gets a processor, and how late this one's own loop is: so
+much of a wait is the machine's, or the measurement's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,8 +29,20 @@ VALUE_BYTES = 1024
 OVERWRITE_BYTES = 64 * 1024
 OVERWRITES_PER_S = 150
 PROBE_INTERVAL_S = 0.005
+LOOK_INTERVAL_S = 0.02
 TIMEOUT_S = 300.0
 CALM_S = 2.0
+STALL_MS = 50.0
+SLEEPER = """
+import json, sys, threading, time
+late_ms, ended = [], threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+while not ended.is_set():
+    due = time.monotonic() + 0.001
+    time.sleep(0.001)
+    late_ms.append((time.monotonic() - due) * 1e3)
+json.dump(late_ms, sys.stdout)
+"""
 PROBES = {
     "put": ("/etcdserverpb.KV/Put", grpc_load.put(b"/probe", b"v" * 256)),
     "range": ("/etcdserverpb.KV/Range", grpc_load.get(b"/probe")),
@@ -38,11 +56,13 @@ class _Snapshots:
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "member" / "snap"
         self.finished: set[str] = set()
+        self.is_written = False
 
-    def is_written(self) -> bool:
+    def look(self) -> None:
+        """In a thread: even to read a directory waits for a busy disk now and then."""
         names = [each.name for each in self._directory.iterdir()]
         self.finished.update(name for name in names if name.endswith(".snap"))
-        return any(name.endswith(".tmp") for name in names)
+        self.is_written = any(name.endswith(".tmp") for name in names)
 
 
 async def measure(cluster: Cluster) -> dict[str, Any]:
@@ -52,23 +72,38 @@ async def measure(cluster: Cluster) -> dict[str, Any]:
     before = [len(each.finished) for each in snapshots]
     waits: dict[tuple[str, bool], list[float]] = {}
     stop = asyncio.Event()
+    own_late_ms: list[float] = []
+    sleeper = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SLEEPER, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
     tasks = [
         asyncio.create_task(_probe(cluster, number, name, snapshots[number], waits, stop))
         for number in range(len(NAMES))
         for name in PROBES
     ]
     tasks.append(asyncio.create_task(_overwrite(cluster, stop)))
+    tasks.append(asyncio.create_task(_wake_up(own_late_ms, stop)))
+    gc.disable()
     began = time.monotonic()
     while time.monotonic() - began < TIMEOUT_S:
-        await asyncio.sleep(0.05)
-        busy = [each.is_written() for each in snapshots]
+        await _look(snapshots)
         taken = [len(each.finished) - old for each, old in zip(snapshots, before, strict=True)]
-        if min(taken) > 0 and not any(busy):
+        if min(taken) > 0 and not any(each.is_written for each in snapshots):
             break
     stop.set()
     await asyncio.gather(*tasks)
+    gc.enable()
+    late_ms = json.loads((await sleeper.communicate(b""))[0])
     return {
         "snapshots": taken,
+        "seconds": round(time.monotonic() - began, 1),
+        f"over {STALL_MS:g} ms while snapshots are written": {
+            name: sum(each > STALL_MS for each in values)
+            for (name, during), values in waits.items()
+            if during
+        },
+        "a sleeping process woke up late by ms": spread(late_ms),
+        "this process' loop was late by ms": spread(own_late_ms),
         "memory": [cluster.memory_mib(number) for number in range(len(NAMES))],
         **{
             f"{name} ms, {'during' if during else 'between'} snapshots": spread(values)
@@ -83,9 +118,14 @@ async def _until_calm(snapshots: list[_Snapshots]) -> None:
     while (now := time.monotonic()) - calm_since < CALM_S:
         if now - began > TIMEOUT_S:
             raise TimeoutError("snapshots are written without end")
-        if sum(each.is_written() for each in snapshots):  # each is looked at
+        await _look(snapshots)
+        if any(each.is_written for each in snapshots):
             calm_since = now
-        await asyncio.sleep(0.05)
+
+
+async def _look(snapshots: list[_Snapshots]) -> None:
+    await asyncio.sleep(LOOK_INTERVAL_S)
+    await asyncio.to_thread(lambda: [each.look() for each in snapshots])
 
 
 async def _probe(
@@ -99,16 +139,23 @@ async def _probe(
     path, body = PROBES[name]
     transport, load = await _client(cluster, number, path, body)
     while not stop.is_set():
-        during = snapshots.is_written()
+        during = snapshots.is_written
         load.latencies_s.clear()
         transport.get_protocol()._call()
         while not load.latencies_s and not load.failures:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        waits.setdefault((name, during or snapshots.is_written()), []).extend(
+        waits.setdefault((name, during or snapshots.is_written), []).extend(
             each * 1e3 for each in load.latencies_s
         )
         await asyncio.sleep(PROBE_INTERVAL_S)
     transport.abort()
+
+
+async def _wake_up(late_ms: list[float], stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        due = time.monotonic() + 0.001
+        await asyncio.sleep(0.001)
+        late_ms.append((time.monotonic() - due) * 1e3)
 
 
 async def _client(cluster: Cluster, number: int, path: str, body: bytes) -> tuple[Any, Load]:

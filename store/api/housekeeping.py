@@ -27,6 +27,7 @@ SWEEP_INTERVAL_S = 5.0
 LEADER_INTERVAL_S = 0.2
 FREEZE_INTERVAL_S = 0.25
 FREEZE_COLLECTIONS = 2  # of the youngest, each for so many new objects as `COLLECT_AFTER` says
+FREEZE_KEYS = 100_000  # new ones; a thousand stand in one object of the index
 REVISION_MODE_INTERVAL_S = 300.0  # etcd's
 SAMPLES_PER_PERIOD = 10
 
@@ -39,19 +40,19 @@ async def release_memory(service: StoreService) -> None:
         await asyncio.sleep(RELEASE_PAUSE_S if more else RELEASE_INTERVAL_S)
 
 
-async def tend_collector() -> None:
+async def tend_collector(service: StoreService) -> None:
     """Keep the garbage collector from walking the whole store: a million keys would stall the loop for 0.1
     s, often.
 
     What has been live through a collection is frozen, that is, no longer looked at. References still free
     it; only a cycle made of frozen objects would stay, and the store's data has none. How often follows
-    from how many objects are new, by whatever they came: so there never are many to be looked at.
+    from how many objects and keys are new, by whatever they came: so there never is much to be looked at.
     """
-    frozen_at = -FREEZE_COLLECTIONS
+    frozen_at, keys_frozen = -FREEZE_COLLECTIONS, 0
     while True:
-        collections = gc.get_stats()[0]["collections"]
-        if collections - frozen_at >= FREEZE_COLLECTIONS:
-            frozen_at = collections
+        collections, keys = gc.get_stats()[0]["collections"], len(service.machine.store.index)
+        if collections - frozen_at >= FREEZE_COLLECTIONS or abs(keys - keys_frozen) >= FREEZE_KEYS:
+            frozen_at, keys_frozen = collections, keys
             gc.collect()
             gc.freeze()
         await asyncio.sleep(FREEZE_INTERVAL_S)

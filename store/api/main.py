@@ -123,7 +123,7 @@ def _background(
     return [
         leases.run(service.engine, lambda: service.machine.leases),
         housekeeping.release_memory(service),
-        housekeeping.tend_collector(),
+        housekeeping.tend_collector(service),
         housekeeping.sweep_connections(server),
         housekeeping.notify_progress(service, args.watch_progress_notify_interval),
         _forever(housekeeping.auto_compact(service, flags.retention(args), now)),

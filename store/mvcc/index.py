@@ -4,6 +4,9 @@ A key that has one record maps to it directly, one with a history to the list of
 order; with a million keys that difference is most of the memory. Live keys and keys whose newest record is
 a deletion are sorted apart, so that the count of a range at the current revision is two binary searches.
 
+Keys are spread over several dicts. One would stall every request for 0.1 s when it grows beyond 700,000 keys, and
+again at each doubling, and when the collector walks it (it learns of a dict when the first list comes into it).
+
 A key changes at most once per revision (transactions refuse duplicates), so a revision names a record of a
 key.
 """
@@ -15,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import islice
 from operator import attrgetter
+from sys import hash_info
 
 from sortedcontainers import SortedList
 
@@ -22,12 +26,16 @@ from store.mvcc.messages import Record
 
 TO_THE_END = b"\x00"  # as range_end: no upper bound
 
+_SHARD_BITS = 6
+_MASK = (1 << _SHARD_BITS) - 1
+_SHIFT = hash_info.width - _SHARD_BITS  # by the hash's highest bits: a dict places by the lowest
+
 _mod_revision = attrgetter("mod_revision")
 
 
 class KeyIndex:
     def __init__(self) -> None:
-        self._entries: dict[bytes, Record | list[Record]] = {}
+        self._shards: list[dict[bytes, Record | list[Record]]] = [{} for _ in range(1 << _SHARD_BITS)]
         self._live: SortedList[bytes] = SortedList()
         self._dead: SortedList[bytes] = SortedList()
 
@@ -37,13 +45,16 @@ class KeyIndex:
 
     def __contains__(self, key: bytes) -> bool:
         """Is anything kept of the key, be it its deletion?"""
-        return key in self._entries
+        return key in self._shard(key)
+
+    def _shard(self, key: bytes) -> dict[bytes, Record | list[Record]]:
+        return self._shards[hash(key) >> _SHIFT & _MASK]
 
     # -- reading --
 
     def current(self, key: bytes) -> Record | None:
         """The live record of a key, or None."""
-        entry = self._entries.get(key)
+        entry = self._shard(key).get(key)
         if entry is None:
             return None
         record = entry[-1] if type(entry) is list else entry
@@ -52,7 +63,7 @@ class KeyIndex:
 
     def at(self, key: bytes, revision: int) -> Record | None:
         """The record that was live at `revision`, or None. `revision` must not be compacted."""
-        entry = self._entries.get(key)
+        entry = self._shard(key).get(key)
         if entry is None:
             return None
         if isinstance(entry, Record):
@@ -72,7 +83,7 @@ class KeyIndex:
     def known_keys(self, key: bytes, end: bytes) -> Iterator[bytes]:
         """Live and deleted keys of the range in order, for a read at a past revision."""
         if not end:
-            return iter((key,) if key in self._entries else ())
+            return iter((key,) if key in self else ())
         return merge(_irange(self._live, key, end), _irange(self._dead, key, end))
 
     def count_live(self, key: bytes, end: bytes) -> int:
@@ -93,7 +104,7 @@ class KeyIndex:
         records: list[Record] = []
         key = None
         for key in islice(merge(_after(self._live, after_key), _after(self._dead, after_key)), limit):
-            entry = self._entries[key]
+            entry = self._shard(key)[key]
             record = entry if isinstance(entry, Record) else entry[0]
             if record.mod_revision < revision:
                 records.append(record)
@@ -104,15 +115,16 @@ class KeyIndex:
     def insert(self, record: Record) -> None:
         """Add a newer record of its key."""
         key = record.key
-        entry = self._entries.get(key)
+        shard = self._shard(key)
+        entry = shard.get(key)
         if entry is None:
             assert record.version, "a deletion of a key that never was"
-            self._entries[key] = record
+            shard[key] = record
             self._live.add(key)
             return
         if type(entry) is not list:
             assert isinstance(entry, Record)
-            entry = self._entries[key] = [entry]
+            entry = shard[key] = [entry]
         before = entry[-1]
         assert before.mod_revision < record.mod_revision, "a key changes once per revision"
         entry.append(record)
@@ -125,7 +137,8 @@ class KeyIndex:
 
     def compact(self, key: bytes, revision: int) -> int:
         """Drop what no read at or after `revision` can see of a key; returns the freed payload in bytes."""
-        entry = self._entries.get(key)
+        shard = self._shard(key)
+        entry = shard.get(key)
         if entry is None:
             return 0
         records = [entry] if isinstance(entry, Record) else entry
@@ -137,25 +150,29 @@ class KeyIndex:
         if not dropped:
             return 0
         if not kept:
-            del self._entries[key]
+            del shard[key]
             self._dead.remove(key)
         else:
-            self._entries[key] = kept[0] if len(kept) == 1 and kept[0].version else kept
+            shard[key] = kept[0] if len(kept) == 1 and kept[0].version else kept
         return sum(record_size_bytes(record) for record in dropped)
 
     def load(self, records: Iterable[Record]) -> None:
         """Add the oldest records of keys that are not there yet (`records_before`)."""
-        entries = {record.key: record for record in records}
-        assert self._entries.keys().isdisjoint(entries)
-        self._entries.update(entries)
-        self._live.update(entries)
+        keys = []
+        for record in records:
+            shard = self._shard(record.key)
+            assert record.key not in shard
+            shard[record.key] = record
+            keys.append(record.key)
+        self._live.update(keys)
 
     def drop_some(self, count: int) -> bool:
         """Of an index that is no longer in use; False at the end."""
-        entries = self._entries
-        for _ in range(min(count, len(entries))):
-            entries.popitem()
-        return bool(entries)
+        for shard in self._shards:
+            while shard and count > 0:
+                shard.popitem()
+                count -= 1
+        return any(self._shards)
 
 
 RECORD_OVERHEAD_BYTES = 256  # of index, log and objects, measured with a million keys (CPython 3.11)

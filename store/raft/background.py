@@ -1,8 +1,9 @@
 """What a member does beside its turns: write snapshots, and put those in place that the leader sent.
 
-One job at a time. A snapshot is written a piece at a time, the file work in a thread; one that came is loaded a
-piece at a time beside the state that still serves. Turns, and so heartbeats and answers, go on meanwhile; only the
-last step of either job needs a moment between two turns. An error ends the member, as one in a turn does.
+One job at a time. A snapshot is written a piece at a time, the file work in a thread, no faster than a stated rate
+unless the log grows so fast that it must be. One that came is loaded a piece at a time beside the state that still
+serves. Turns, and so heartbeats and answers, go on meanwhile; only the last step of either job needs a moment
+between two turns. An error ends the member, as one in a turn does.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Background:
             for chunk in view.chunks():
                 await loop.run_in_executor(None, writer.write, chunk)
                 written += len(chunk)
-                await asyncio.sleep(written / self._bytes_per_s - (loop.time() - began))
+                ahead_s = written / self._bytes_per_s - (loop.time() - began)
+                await asyncio.sleep(0 if self._replica.compaction.hurries(written) else ahead_s)
             await loop.run_in_executor(None, writer.finish)
         except BaseException:
             writer.abort()

@@ -41,10 +41,20 @@ class Compaction:
             return True
         if behind < self._config.snapshot_count and self._written < self._config.limits.snapshot_wal_bytes:
             return False
-        worth = max(self._snapshots.size_bytes - CHEAP_SNAPSHOT_BYTES, 0) // LOG_PER_SNAPSHOT
-        if self._written >= self._config.limits.snapshot_wal_bytes + worth:
+        if self._written >= self._config.limits.snapshot_wal_bytes + self._worth:
             return behind > 0
-        return behind >= self._config.snapshot_count and self._written >= worth
+        return behind >= self._config.snapshot_count and self._written >= self._worth
+
+    def hurries(self, done_bytes: int) -> bool:
+        """Whether the log grows so fast that more than `done_bytes` of the snapshot being written should be there:
+        it is to be whole when the next is due."""
+        due_bytes = self._config.limits.snapshot_wal_bytes + self._worth
+        return self._written * self._snapshots.size_bytes > due_bytes * done_bytes
+
+    @property
+    def _worth(self) -> int:
+        """Of log, in bytes, that the next snapshot is for."""
+        return max(self._snapshots.size_bytes - CHEAP_SNAPSHOT_BYTES, 0) // LOG_PER_SNAPSHOT
 
     @property
     def _written(self) -> int:

@@ -221,7 +221,7 @@ def test_adopts_and_releases(client: Client, namespace: str, plural: str, kind: 
     pods.patch("pod-adoption", {"metadata": {"labels": {"name": "not-matching"}}}, "strategic")
     until("the release", lambda: owner(pods.get("pod-adoption")) is None)
     running(client, namespace, "name=pod-adoption", 1)
-    assert is_ready(pods.get("pod-adoption"))
+    until("the one that was released is ready", lambda: is_ready(pods.get("pod-adoption")))
 
 
 def test_quota_failure(client: Client, namespace: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import pytest
 
 from store.lease.clock import RETRY_S, LeaseClock
@@ -31,12 +34,33 @@ def test_a_renewal_makes_an_earlier_expiry_void() -> None:
     assert table.is_due(1, lease.renewals)
 
 
-def test_a_dump_is_a_copy() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda table: table.attach(1, b"new"), id="attach"),
+        pytest.param(lambda table: table.detach(1, b"old"), id="detach"),
+        pytest.param(lambda table: table.renew(1), id="renew"),
+        pytest.param(lambda table: table.checkpoint(1, 5), id="checkpoint"),
+        pytest.param(lambda table: table.remove(1), id="remove"),
+        pytest.param(
+            lambda table: (table.remove(1), table.grant(1, 20), table.attach(1, b"new")), id="replace"
+        ),
+        pytest.param(lambda table: table.grant(2, 10), id="grant"),
+    ],
+)
+def test_a_dump_stays_as_it_is(change: Callable[[LeaseTable], object]) -> None:
     table = LeaseTable()
     table.grant(1, 10)
-    dump = table.dump()
-    table.attach(1, b"k")
-    assert LeaseTable.load(dump).find(1) == Lease(1, 10)
+    table.attach(1, b"old")
+    first = table.dump()
+    change(table)
+    second = table.dump()
+    expected = copy.deepcopy(second)
+    for lease in table.dump():
+        table.renew(lease.id)
+        table.attach(lease.id, b"later")
+    assert first == [Lease(1, 10, keys={b"old"})]
+    assert second == expected
 
 
 class Clocked:
