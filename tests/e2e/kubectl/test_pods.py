@@ -1,4 +1,4 @@
-"""logs, attach, exec, port-forward, proxy, cp, debug, events. (Terminals and faults of streams: test_tunnels.)"""
+"""logs, attach, exec, port-forward, proxy, cp, debug, events. (Terminals and faults of streams: tests/e2e/tunnels.)"""
 
 from __future__ import annotations
 
