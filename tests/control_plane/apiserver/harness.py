@@ -28,7 +28,7 @@ from certs import serviceaccount, tls
 from certs.ca import CertificateAuthority
 from certs.kubeconfig import KubeConfig
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 LOOPBACK = ("localhost", "127.0.0.1")
 KUBECTL_DIR = Path("/usr/lib/google-cloud-sdk/bin")

@@ -133,7 +133,7 @@ def test_dead_nodes_are_marked_at_the_rate_of_their_zone(api: Harness) -> None:
     for name, zone in (("alive", "a"), ("dead1", "a"), ("dead2", "a"), ("other", "b")):
         node(api, name, zone)
         apply(api, pod(f"on-{name}", name, tolerations=impatient))
-    flags = ("--node-monitor-grace-period=2s", "--node-eviction-rate=0.2")
+    flags = ("--node-monitor-grace-period=5s", "--node-eviction-rate=0.2")
 
     def marked() -> list[str]:
         for name in ("alive", "other"):
