@@ -54,3 +54,24 @@ class Expectations:
 
     def _entry(self, key: str) -> _Expected:
         return self._by_key.setdefault(key, _Expected())
+
+
+class OwnWrites:
+    """Whether an informer shows what its controller itself has written of an object.
+
+    For a status that is more than a report: a controller that takes an old one for the present would do again what
+    it has already counted (KEP-5647). Bounded by the number of objects.
+    """
+
+    def __init__(self, informer: Informer) -> None:
+        self._informer = informer
+        self._versions: dict[str, int] = {}
+
+    def wrote(self, key: str, obj: Object) -> None:
+        self._versions[key] = int(meta.resource_version_of(obj) or 0)
+
+    def are_shown(self, key: str) -> bool:
+        if self._informer.applied_version < self._versions.get(key, 0):
+            return False
+        self._versions.pop(key, None)
+        return True

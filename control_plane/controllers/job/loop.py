@@ -13,7 +13,7 @@ from control_plane.client.gvr import JOBS, PODS
 from control_plane.controllers import batch, ownership, pods
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
-from control_plane.controllers.expectations import LOOK_AGAIN_S
+from control_plane.controllers.expectations import LOOK_AGAIN_S, OwnWrites
 from control_plane.controllers.job import counting, per_index, status
 from control_plane.controllers.job import plan as planning
 from control_plane.controllers.job.counting import FINALIZER, Counted
@@ -34,11 +34,14 @@ class JobController(Controller):
         self.pods = self.informer(PODS)
         self.pod_control = PodControl(self, self.pods)
         self.expectations = self.pod_control.expectations
+        self.own_writes = OwnWrites(self.jobs)
         ownership.index_by_owner(self.pods)
         self.reconcile_each(self.jobs)
         self.reconcile_owner(self.pods, "Job")
 
     async def reconcile(self, key: str) -> float | None:
+        if not self.own_writes.are_shown(key):
+            return LOOK_AGAIN_S
         job = named(self.jobs, key)
         if job is None:
             self.expectations.forget(key)
@@ -52,7 +55,9 @@ class JobController(Controller):
             return None
         counted = counting.count(job, owned)
         planned = self._plan(key, job, owned, counted)
-        await self._write_status(job, status.status(job, owned, counted, planned.over, self.context.now()))
+        await self._write_status(
+            key, job, status.status(job, owned, counted, planned.over, self.context.now())
+        )
         await self._release(counted.release)
         await self._carry_out(key, job, owned, planned)
         return planned.wait_s
@@ -73,11 +78,11 @@ class JobController(Controller):
         candidates = ownership.candidates(self.pods, job)
         return await ownership.claim(self.client, PODS, JOBS, job, selector, candidates, pods.is_active)
 
-    async def _write_status(self, job: Object, wanted: dict[str, Any]) -> None:
+    async def _write_status(self, key: str, job: Object, wanted: dict[str, Any]) -> None:
         current = job.get("status") or {}
         if wanted == current:
             return
-        await self.client.update(JOBS, {**job, "status": wanted}, "status")
+        self.own_writes.wrote(key, await self.client.update(JOBS, {**job, "status": wanted}, "status"))
         for each in wanted.get("conditions", ()):
             if each not in current.get("conditions", ()):
                 self._announce(job, each)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ from control_plane.controllers.cronjob import CronJobController
 from control_plane.controllers.daemonset import DaemonSetController
 from control_plane.controllers.daemonset.update import target_node
 from control_plane.controllers.job import JobController
+from control_plane.controllers.job.per_index import index_of
 from control_plane.controllers.main import Manager
 from control_plane.controllers.statefulset import StatefulSetController
 from tests.control_plane.controllers.objects import Obj, node, with_image
@@ -36,7 +38,8 @@ CALM_TURN_S = 61.0
 CALM_TURNS = 40
 EXAMPLES = 15
 
-TROUBLE = ["nothing", "break watches", "compact", "conflict", "reset", "restart", "kill", "fail"]
+TROUBLE = ["nothing", "break watches", "compact", "conflict", "reset", "restart", "kill", "fail", "lag"]
+LAGGING = (PODS, JOBS, STATEFUL_SETS, DAEMON_SETS, NODES)
 Step = tuple[str, int]  # what happens, and a number to choose by
 
 
@@ -80,6 +83,9 @@ class World:
                 self.api.fail_next(lambda method, _: method == "POST", lambda: ConnectionFailed("reset"))
             case "restart":
                 await self.restart()
+            case "lag":  # of another resource than before
+                self.api.let_go()
+                self.api.hold(LAGGING[number % len(LAGGING)])
             case "kill" if pods := self.api.list(PODS):
                 name = meta.name_of(pods[number % len(pods)])
                 with suppress(StatusError):  # a conflict that was meant for the loops
@@ -131,6 +137,7 @@ def run(
                 act(world, (what, number))
                 play(world)
                 await world.clock.advance(TURN_S)
+            world.api.let_go()
             for _ in range(CALM_TURNS):
                 if is_done(world):
                     return
@@ -141,6 +148,28 @@ def run(
             await world.stop()
 
     asyncio.run(whole())
+
+
+@pytest.mark.parametrize("mode", ["NonIndexed", "Indexed"])
+async def test_pods_of_a_job_are_not_made_again_while_what_was_counted_is_not_shown(mode: str) -> None:
+    world = World(JobController)
+    try:
+        world.api.create(JOBS, workload("Job", "job", completions=2, parallelism=2, completionMode=mode))
+        await world.clock.advance(TURN_S)
+        await world.stop()
+        world.change(JOBS, "job", lambda found: found["status"].pop("active"))  # killed before it wrote that
+        world.play_nodes()
+        world.play_nodes(finish=True)
+        world.api.hold(JOBS)
+        await world.restart()
+        for _ in range(10):
+            await world.clock.advance(TURN_S)
+        world.api.let_go()
+        await world.clock.advance(TURN_S)
+        assert meta.condition_is_true(world.api.get(JOBS, "job", "default") or {}, "Complete")
+        assert len(world.api.list(PODS)) == 2
+    finally:
+        await world.stop()
 
 
 def histories(*more: str) -> Any:
@@ -258,6 +287,8 @@ def test_jobs_converge_and_count_without_loss(history: list[Step], mode: str) ->
         held = [pod for pod in world.api.list(PODS) if meta.finalizers(pod)]
         assert status["succeeded"] == 4
         assert status.get("completedIndexes", "0-3") == "0-3"
+        ended = [index_of(pod) for pod in world.api.list(PODS) if pod["status"]["phase"] == "Succeeded"]
+        assert mode == "NonIndexed" or sorted(ended) == sorted(set(ended)), "no index is run twice"
         return not held and not status.get("active")
 
     spec = {"completions": 4, "parallelism": 2, "backoffLimit": 1000, "completionMode": mode}

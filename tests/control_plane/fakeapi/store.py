@@ -10,6 +10,7 @@ import orjson
 
 from control_plane.api import errors
 from control_plane.client.errors import ConnectionFailed
+from control_plane.client.gvr import GVR
 from control_plane.client.types import Obj
 from tests.control_plane.fakeapi.where import Where, in_scope
 
@@ -71,6 +72,7 @@ class Store:
         self._history: list[tuple[tuple[str, str], Change]] = []
         self._compacted = 0
         self._watches: list[Watch] = []
+        self._held: dict[tuple[str, str], list[Change]] = {}
 
     def find(self, where: Where) -> Obj | None:
         return self._tables.get(where.table, {}).get((where.namespace, where.name))
@@ -98,9 +100,25 @@ class Store:
 
     def _publish(self, where: Where, change: Change) -> None:
         self._history.append((where.table, change))
+        if where.table in self._held:
+            self._held[where.table].append(change)
+        else:
+            self._tell(where.table, change)
+
+    def _tell(self, table: tuple[str, str], change: Change) -> None:
         for watch in self._watches:
-            if watch.where.table == where.table:
+            if watch.where.table == table:
                 watch.tell(change)
+
+    def hold(self, gvr: GVR) -> None:
+        """Whoever watches the resource hears of its changes only after `let_go`. (A new watch begins with them.)"""
+        self._held.setdefault((gvr.group, gvr.resource), [])
+
+    def let_go(self) -> None:
+        held, self._held = self._held, {}
+        for table, changes in held.items():
+            for change in changes:
+                self._tell(table, change)
 
     def compact(self) -> None:
         """Forget history: a watch from before now is answered with 410."""
