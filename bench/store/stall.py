@@ -5,7 +5,7 @@ member has taken another one. Meanwhile each member is asked, every few millisec
 a serializable range; how long they took is listed apart for the time in which that member's snapshot was written.
 
 Beside it is listed how late a process that only sleeps gets a processor, and how late this one's own loop is: so
-much of a wait is the machine's, or the measurement's.
+much of a wait is the machine's, or the measurement's. A request during which this loop was late is not counted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ LOOK_INTERVAL_S = 0.02
 TIMEOUT_S = 300.0
 CALM_S = 2.0
 STALL_MS = 50.0
+LATE_S = 0.01  # of the measuring loop itself; what it measures then is its own
 SLEEPER = """
 import json, sys, threading, time
 late_ms, ended = [], threading.Event()
@@ -73,16 +75,19 @@ async def measure(cluster: Cluster) -> dict[str, Any]:
     waits: dict[tuple[str, bool], list[float]] = {}
     stop = asyncio.Event()
     own_late_ms: list[float] = []
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
     sleeper = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SLEEPER, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    tasks = [
+    probes = [
         asyncio.create_task(_probe(cluster, number, name, snapshots[number], waits, stop))
         for number in range(len(NAMES))
         for name in PROBES
     ]
-    tasks.append(asyncio.create_task(_overwrite(cluster, stop)))
-    tasks.append(asyncio.create_task(_wake_up(own_late_ms, stop)))
+    others = [
+        asyncio.create_task(_overwrite(cluster, stop)),
+        asyncio.create_task(_wake_up(own_late_ms, stop)),
+    ]
     gc.disable()
     began = time.monotonic()
     while time.monotonic() - began < TIMEOUT_S:
@@ -91,7 +96,8 @@ async def measure(cluster: Cluster) -> dict[str, Any]:
         if min(taken) > 0 and not any(each.is_written for each in snapshots):
             break
     stop.set()
-    await asyncio.gather(*tasks)
+    spoiled = sum(await asyncio.gather(*probes))
+    await asyncio.gather(*others)
     gc.enable()
     late_ms = json.loads((await sleeper.communicate(b""))[0])
     return {
@@ -102,6 +108,8 @@ async def measure(cluster: Cluster) -> dict[str, Any]:
             for (name, during), values in waits.items()
             if during
         },
+        "not counted": spoiled,
+        "major page faults of this process": resource.getrusage(resource.RUSAGE_SELF).ru_majflt - faults,
         "a sleeping process woke up late by ms": spread(late_ms),
         "this process' loop was late by ms": spread(own_late_ms),
         "memory": [cluster.memory_mib(number) for number in range(len(NAMES))],
@@ -135,20 +143,27 @@ async def _probe(
     snapshots: _Snapshots,
     waits: dict[tuple[str, bool], list[float]],
     stop: asyncio.Event,
-) -> None:
+) -> int:
+    """How many requests were spoiled."""
     path, body = PROBES[name]
     transport, load = await _client(cluster, number, path, body)
+    spoiled = 0
     while not stop.is_set():
-        during = snapshots.is_written
+        during, is_late = snapshots.is_written, False
         load.latencies_s.clear()
         transport.get_protocol()._call()
-        while not load.latencies_s and not load.failures:  # noqa: ASYNC110
+        while not load.latencies_s and not load.failures:
+            began = time.monotonic()
             await asyncio.sleep(0.001)
-        waits.setdefault((name, during or snapshots.is_written), []).extend(
-            each * 1e3 for each in load.latencies_s
-        )
+            is_late |= time.monotonic() - began > 0.001 + LATE_S
+        spoiled += is_late
+        if not is_late:
+            waits.setdefault((name, during or snapshots.is_written), []).extend(
+                each * 1e3 for each in load.latencies_s
+            )
         await asyncio.sleep(PROBE_INTERVAL_S)
     transport.abort()
+    return spoiled
 
 
 async def _wake_up(late_ms: list[float], stop: asyncio.Event) -> None:
