@@ -34,6 +34,7 @@ LOOK_INTERVAL_S = 0.02
 TIMEOUT_S = 300.0
 CALM_S = 2.0
 STALL_MS = 50.0
+TICK_S = 0.001
 LATE_S = 0.01  # of the measuring loop itself; what it measures then is its own
 SLEEPER = """
 import json, sys, threading, time
@@ -154,8 +155,8 @@ async def _probe(
         transport.get_protocol()._call()
         while not load.latencies_s and not load.failures:
             began = time.monotonic()
-            await asyncio.sleep(0.001)
-            is_late |= time.monotonic() - began > 0.001 + LATE_S
+            await asyncio.sleep(TICK_S)
+            is_late |= time.monotonic() - began > TICK_S + LATE_S
         spoiled += is_late
         if not is_late:
             waits.setdefault((name, during or snapshots.is_written), []).extend(
@@ -168,8 +169,8 @@ async def _probe(
 
 async def _wake_up(late_ms: list[float], stop: asyncio.Event) -> None:
     while not stop.is_set():
-        due = time.monotonic() + 0.001
-        await asyncio.sleep(0.001)
+        due = time.monotonic() + TICK_S
+        await asyncio.sleep(TICK_S)
         late_ms.append((time.monotonic() - due) * 1e3)
 
 
@@ -181,7 +182,7 @@ async def _client(cluster: Cluster, number: int, path: str, body: bytes) -> tupl
     tls.set_alpn_protocols(["h2"])
     transport: Any = await connect(grpc_load.door(path), load, cluster.urls[number], tls)
     while not load.latencies_s:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(TICK_S)
     return transport, load
 
 
@@ -196,7 +197,7 @@ async def _overwrite(cluster: Cluster, stop: asyncio.Event) -> None:
             transport.get_protocol()._call()
             written += 1
             while not load.latencies_s and not load.failures:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(TICK_S)
         else:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(TICK_S)
     transport.abort()

@@ -1,9 +1,10 @@
 """What a controller has done that its informer does not show yet.
 
-A controller that reads its cache just after a write would see too few (or too many) pods and act twice. It
-remembers the resourceVersion of what it made and the uids of what it deleted; until the informer has come that
-far, it leaves that key alone and looks again a moment later. (client-go counts events instead, and waits five
-minutes when one is lost to a relist; resourceVersions are ordered here, so nothing needs to be counted.)
+A controller that reads its cache just after a write would see too few (or too many) pods, or a status in which
+what it has counted does not stand yet (KEP-5647), and act twice. It remembers the resourceVersion of what it wrote
+and the uids of what it deleted; until the informer has come that far, it leaves that key alone and looks again a
+moment later. (client-go counts events instead, and waits five minutes when one is lost to a relist;
+resourceVersions are ordered here, so nothing needs to be counted.)
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Expectations:
         self._informer = informer
         self._by_key: dict[str, _Expected] = {}
 
-    def satisfied(self, key: str, owned: Iterable[Object]) -> bool:
-        """`owned`: what the informer shows of the owner's pods."""
+    def satisfied(self, key: str, owned: Iterable[Object] = ()) -> bool:
+        """`owned`: what the informer shows of the owner's pods, if any were deleted."""
         expected = self._by_key.get(key)
         if expected is None:
             return True
@@ -42,7 +43,7 @@ class Expectations:
         del self._by_key[key]
         return True
 
-    def created(self, key: str, obj: Object) -> None:
+    def wrote(self, key: str, obj: Object) -> None:
         entry = self._entry(key)
         entry.version = max(entry.version, int(meta.resource_version_of(obj) or 0))
 
@@ -54,24 +55,3 @@ class Expectations:
 
     def _entry(self, key: str) -> _Expected:
         return self._by_key.setdefault(key, _Expected())
-
-
-class OwnWrites:
-    """Whether an informer shows what its controller itself has written of an object.
-
-    For a status that is more than a report: a controller that takes an old one for the present would do again what
-    it has already counted (KEP-5647). Bounded by the number of objects.
-    """
-
-    def __init__(self, informer: Informer) -> None:
-        self._informer = informer
-        self._versions: dict[str, int] = {}
-
-    def wrote(self, key: str, obj: Object) -> None:
-        self._versions[key] = int(meta.resource_version_of(obj) or 0)
-
-    def are_shown(self, key: str) -> bool:
-        if self._informer.applied_version < self._versions.get(key, 0):
-            return False
-        self._versions.pop(key, None)
-        return True

@@ -50,7 +50,7 @@ class PodControl:
             if not is_already_exists(error) and not namespace_is_going(error):
                 self._tell(WARNING, "FailedCreate", self._words.not_created, owner, pod, error)
             raise
-        self.expectations.created(key, made)
+        self.expectations.wrote(key, made)
         self._tell(NORMAL, "SuccessfulCreate", self._words.created, owner, made)
 
     async def create_all(

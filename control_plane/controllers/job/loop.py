@@ -13,7 +13,7 @@ from control_plane.client.gvr import JOBS, PODS
 from control_plane.controllers import batch, ownership, pods
 from control_plane.controllers.context import NORMAL, WARNING, Context
 from control_plane.controllers.controller import Controller, named
-from control_plane.controllers.expectations import LOOK_AGAIN_S, OwnWrites
+from control_plane.controllers.expectations import LOOK_AGAIN_S, Expectations
 from control_plane.controllers.job import counting, per_index, status
 from control_plane.controllers.job import plan as planning
 from control_plane.controllers.job.counting import FINALIZER, Counted
@@ -34,13 +34,13 @@ class JobController(Controller):
         self.pods = self.informer(PODS)
         self.pod_control = PodControl(self, self.pods)
         self.expectations = self.pod_control.expectations
-        self.own_writes = OwnWrites(self.jobs)
+        self.statuses = Expectations(self.jobs)
         ownership.index_by_owner(self.pods)
         self.reconcile_each(self.jobs)
         self.reconcile_owner(self.pods, "Job")
 
     async def reconcile(self, key: str) -> float | None:
-        if not self.own_writes.are_shown(key):
+        if not self.statuses.satisfied(key):
             return LOOK_AGAIN_S
         job = named(self.jobs, key)
         if job is None:
@@ -82,7 +82,7 @@ class JobController(Controller):
         current = job.get("status") or {}
         if wanted == current:
             return
-        self.own_writes.wrote(key, await self.client.update(JOBS, {**job, "status": wanted}, "status"))
+        self.statuses.wrote(key, await self.client.update(JOBS, {**job, "status": wanted}, "status"))
         for each in wanted.get("conditions", ()):
             if each not in current.get("conditions", ()):
                 self._announce(job, each)

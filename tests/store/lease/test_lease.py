@@ -61,6 +61,7 @@ def test_a_dump_stays_as_it_is(change: Callable[[LeaseTable], object]) -> None:
         table.attach(lease.id, b"later")
     assert first == [Lease(1, 10, keys={b"old"})]
     assert second == expected
+    assert LeaseTable.load(first).find(1) == Lease(1, 10, keys={b"old"})
 
 
 class Clocked:
