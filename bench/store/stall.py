@@ -28,8 +28,8 @@ from bench.store.memory import fill
 KEYS = 1_000_000
 VALUE_BYTES = 1024
 OVERWRITE_BYTES = 64 * 1024
-OVERWRITES_PER_S = 150
-PROBE_INTERVAL_S = 0.005
+OVERWRITES_PER_S = 75
+PROBE_INTERVAL_S = 0.025  # so that no stall of 50 ms is missed
 LOOK_INTERVAL_S = 0.02
 TIMEOUT_S = 300.0
 CALM_S = 2.0
@@ -51,6 +51,9 @@ PROBES = {
     "range": ("/etcdserverpb.KV/Range", grpc_load.get(b"/probe")),
     "serializable range": ("/etcdserverpb.KV/Range", grpc_load.get(b"/probe") + b"\x38\x01"),
 }
+OVERWRITE = grpc_load.put(b"/overwritten", b"v" * OVERWRITE_BYTES)
+
+_Client = tuple[Any, Load]  # the transport of one connection, and what it measures
 
 
 class _Snapshots:
@@ -80,13 +83,18 @@ async def measure(cluster: Cluster) -> dict[str, Any]:
     sleeper = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SLEEPER, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    probes = [
-        asyncio.create_task(_probe(cluster, number, name, snapshots[number], waits, stop))
+    clients = [
+        (number, name, await _client(cluster, number, *PROBES[name]))
         for number in range(len(NAMES))
         for name in PROBES
     ]
+    writer = await _client(cluster, 0, "/etcdserverpb.KV/Put", OVERWRITE)
+    probes = [
+        asyncio.create_task(_probe(client, name, snapshots[number], waits, stop))
+        for number, name, client in clients
+    ]
     others = [
-        asyncio.create_task(_overwrite(cluster, stop)),
+        asyncio.create_task(_overwrite(writer, stop)),
         asyncio.create_task(_wake_up(own_late_ms, stop)),
     ]
     gc.disable()
@@ -94,7 +102,7 @@ async def measure(cluster: Cluster) -> dict[str, Any]:
     while time.monotonic() - began < TIMEOUT_S:
         await _look(snapshots)
         taken = [len(each.finished) - old for each, old in zip(snapshots, before, strict=True)]
-        if min(taken) > 0 and not any(each.is_written for each in snapshots):
+        if min(taken) > 0:
             break
     stop.set()
     spoiled = sum(await asyncio.gather(*probes))
@@ -138,16 +146,14 @@ async def _look(snapshots: list[_Snapshots]) -> None:
 
 
 async def _probe(
-    cluster: Cluster,
-    number: int,
+    client: _Client,
     name: str,
     snapshots: _Snapshots,
     waits: dict[tuple[str, bool], list[float]],
     stop: asyncio.Event,
 ) -> int:
     """How many requests were spoiled."""
-    path, body = PROBES[name]
-    transport, load = await _client(cluster, number, path, body)
+    transport, load = client
     spoiled = 0
     while not stop.is_set():
         during, is_late = snapshots.is_written, False
@@ -174,7 +180,7 @@ async def _wake_up(late_ms: list[float], stop: asyncio.Event) -> None:
         late_ms.append((time.monotonic() - due) * 1e3)
 
 
-async def _client(cluster: Cluster, number: int, path: str, body: bytes) -> tuple[Any, Load]:
+async def _client(cluster: Cluster, number: int, path: str, body: bytes) -> _Client:
     """Connected, its first request answered; sends no further one by itself."""
     load = Load(lambda _: body)
     load.running = False
@@ -186,9 +192,8 @@ async def _client(cluster: Cluster, number: int, path: str, body: bytes) -> tupl
     return transport, load
 
 
-async def _overwrite(cluster: Cluster, stop: asyncio.Event) -> None:
-    body = grpc_load.put(b"/overwritten", b"v" * OVERWRITE_BYTES)
-    transport, load = await _client(cluster, 0, "/etcdserverpb.KV/Put", body)
+async def _overwrite(client: _Client, stop: asyncio.Event) -> None:
+    transport, load = client
     began, written = time.perf_counter(), 0
     while not stop.is_set():
         due = (time.perf_counter() - began) * OVERWRITES_PER_S

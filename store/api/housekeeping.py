@@ -26,7 +26,7 @@ RELEASE_PAUSE_S = 0.005  # between steps, for others to run
 SWEEP_INTERVAL_S = 5.0
 LEADER_INTERVAL_S = 0.2
 FREEZE_INTERVAL_S = 0.25
-FREEZE_COLLECTIONS = 2  # of the youngest, each for so many new objects as `COLLECT_AFTER` says
+COLLECT_AFTER = (500, 20, 50)  # new objects, and collections of the younger generation
 FREEZE_KEYS = 100_000  # new ones; a thousand stand in one object of the index
 REVISION_MODE_INTERVAL_S = 300.0  # etcd's
 SAMPLES_PER_PERIOD = 10
@@ -46,13 +46,16 @@ async def tend_collector(service: StoreService) -> None:
 
     What has been live through a collection is frozen, that is, no longer looked at. References still free
     it; only a cycle made of frozen objects would stay, and the store's data has none. How often follows
-    from how many objects and keys are new, by whatever they came: so there never is much to be looked at.
+    from how many objects and keys are new, by whatever they came: so there never is much to be looked at,
+    and it is looked at while it is in the processor's caches (a thousand entries of the log, some seconds
+    old, between the values of a large store, can take 20 ms).
     """
-    frozen_at, keys_frozen = -FREEZE_COLLECTIONS, 0
+    gc.set_threshold(*COLLECT_AFTER)
+    collections_before = keys_before = -1
     while True:
         collections, keys = gc.get_stats()[0]["collections"], len(service.machine.store.index)
-        if collections - frozen_at >= FREEZE_COLLECTIONS or abs(keys - keys_frozen) >= FREEZE_KEYS:
-            frozen_at, keys_frozen = collections, keys
+        if collections != collections_before or abs(keys - keys_before) >= FREEZE_KEYS:
+            collections_before, keys_before = collections, keys
             gc.collect()
             gc.freeze()
         await asyncio.sleep(FREEZE_INTERVAL_S)

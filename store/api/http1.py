@@ -20,6 +20,7 @@ from http import HTTPStatus
 from typing import Protocol, cast
 
 from store.api.http1_parser import BadHttp, Body, EndOfBody, Event, Request, RequestParser
+from store.component.data_protocol import DataProtocol
 
 IDLE_TIMEOUT_S = 300.0
 REQUEST_TIMEOUT_S = 30.0  # from the first byte of a request to its last
@@ -118,7 +119,7 @@ class Server:
             connection.abort()
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(DataProtocol):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._parser = RequestParser(server.application.streams)
@@ -131,7 +132,7 @@ class HttpConnection(asyncio.Protocol):
         self._can_write.set()
         self._loop = asyncio.get_running_loop()
 
-    # -- asyncio.Protocol --
+    # -- DataProtocol --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it

@@ -277,8 +277,7 @@ class MachineView:
                 yield _DOWNGRADE + self._downgrade.encode()
             for start in range(0, len(self._leases), LEASES_PER_CHUNK):
                 yield _LEASES + _encode(self._leases[start : start + LEASES_PER_CHUNK])
-            for chunk in self._keys.chunks():
-                yield _KEYS + chunk
+            yield from self._keys.chunks(_KEYS)
         finally:
             self.close()
 

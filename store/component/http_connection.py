@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import cast
 
+from store.component.data_protocol import DataProtocol
 from store.component.http_parser import Data, End, Head, HttpEvent, ProtocolError, ResponseParser
 
 MAX_RESPONSE_BYTES = 512 * 1024 * 1024
@@ -39,7 +40,7 @@ class Response:
     body: bytes
 
 
-class Connection(asyncio.Protocol):
+class Connection(DataProtocol):
     """`request` for one exchange; `open_stream` turns the connection into a stream for the rest of its
     life."""
 
@@ -115,7 +116,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.resume_reading()
 
-    # -- asyncio.Protocol --
+    # -- DataProtocol --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it

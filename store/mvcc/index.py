@@ -1,11 +1,11 @@
 """The key index: every key to the records that are kept of it.
 
-A key that has one record maps to it directly, one with a history to the list of its records in revision
-order; with a million keys that difference is most of the memory. Live keys and keys whose newest record is
-a deletion are sorted apart, so that the count of a range at the current revision is two binary searches.
+A key that has one record maps to it directly, one with a history to its records in revision order; with a
+million keys that difference is most of the memory. Live keys and keys whose newest record is a deletion are
+sorted apart, so that the count of a range at the current revision is two binary searches.
 
 Keys are spread over several dicts. One would stall every request for 0.1 s when it grows beyond 700,000 keys, and
-again at each doubling, and when the collector walks it (it learns of a dict when the first list comes into it).
+again at each doubling.
 
 A key changes at most once per revision (transactions refuse duplicates), so a revision names a record of a
 key.
@@ -20,6 +20,7 @@ from itertools import islice
 from operator import attrgetter
 from sys import hash_info
 
+import msgspec
 from sortedcontainers import SortedList
 
 from store.mvcc.messages import Record
@@ -33,9 +34,19 @@ _SHIFT = hash_info.width - _SHARD_BITS  # by the hash's highest bits: a dict pla
 _mod_revision = attrgetter("mod_revision")
 
 
+class _History(msgspec.Struct, gc=False):
+    """The records of a key that has several. Unknown to the collector, so that the dicts it stands in are too: a
+    bare list would make it look at every key of its dict, 0.15 s for 15,000 whose memory is cold."""
+
+    records: list[Record]
+
+
+_Entry = Record | _History
+
+
 class KeyIndex:
     def __init__(self) -> None:
-        self._shards: list[dict[bytes, Record | list[Record]]] = [{} for _ in range(1 << _SHARD_BITS)]
+        self._shards: list[dict[bytes, _Entry]] = [{} for _ in range(1 << _SHARD_BITS)]
         self._live: SortedList[bytes] = SortedList()
         self._dead: SortedList[bytes] = SortedList()
 
@@ -47,7 +58,7 @@ class KeyIndex:
         """Is anything kept of the key, be it its deletion?"""
         return key in self._shard(key)
 
-    def _shard(self, key: bytes) -> dict[bytes, Record | list[Record]]:
+    def _shard(self, key: bytes) -> dict[bytes, _Entry]:
         return self._shards[hash(key) >> _SHIFT & _MASK]
 
     # -- reading --
@@ -57,8 +68,7 @@ class KeyIndex:
         entry = self._shard(key).get(key)
         if entry is None:
             return None
-        record = entry[-1] if type(entry) is list else entry
-        assert isinstance(record, Record)
+        record = entry if isinstance(entry, Record) else entry.records[-1]
         return record if record.version else None
 
     def at(self, key: bytes, revision: int) -> Record | None:
@@ -68,10 +78,10 @@ class KeyIndex:
             return None
         if isinstance(entry, Record):
             return entry if entry.version and entry.mod_revision <= revision else None
-        position = bisect_right(entry, revision, key=_mod_revision)
+        position = bisect_right(entry.records, revision, key=_mod_revision)
         if position == 0:
             return None
-        record = entry[position - 1]
+        record = entry.records[position - 1]
         return record if record.version else None
 
     def live_keys(self, key: bytes, end: bytes) -> Iterator[bytes]:
@@ -105,7 +115,7 @@ class KeyIndex:
         key = None
         for key in islice(merge(_after(self._live, after_key), _after(self._dead, after_key)), limit):
             entry = self._shard(key)[key]
-            record = entry if isinstance(entry, Record) else entry[0]
+            record = entry if isinstance(entry, Record) else entry.records[0]
             if record.mod_revision < revision:
                 records.append(record)
         return records, key
@@ -122,12 +132,11 @@ class KeyIndex:
             shard[key] = record
             self._live.add(key)
             return
-        if type(entry) is not list:
-            assert isinstance(entry, Record)
-            entry = shard[key] = [entry]
-        before = entry[-1]
+        if isinstance(entry, Record):
+            entry = shard[key] = _History([entry])
+        before = entry.records[-1]
         assert before.mod_revision < record.mod_revision, "a key changes once per revision"
-        entry.append(record)
+        entry.records.append(record)
         if not before.version:
             self._dead.remove(key)
             self._live.add(key)
@@ -141,7 +150,7 @@ class KeyIndex:
         entry = shard.get(key)
         if entry is None:
             return 0
-        records = [entry] if isinstance(entry, Record) else entry
+        records = [entry] if isinstance(entry, Record) else entry.records
         position = bisect_right(records, revision, key=_mod_revision)
         if position == 0:
             return 0
@@ -153,7 +162,7 @@ class KeyIndex:
             del shard[key]
             self._dead.remove(key)
         else:
-            shard[key] = kept[0] if len(kept) == 1 and kept[0].version else kept
+            shard[key] = kept[0] if len(kept) == 1 and kept[0].version else _History(kept)
         return sum(record_size_bytes(record) for record in dropped)
 
     def load(self, records: Iterable[Record]) -> None:

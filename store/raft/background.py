@@ -2,8 +2,8 @@
 
 One job at a time. A snapshot is written a piece at a time, the file work in a thread, no faster than a stated rate
 unless the log grows so fast that it must be. One that came is loaded a piece at a time beside the state that still
-serves. Turns, and so heartbeats and answers, go on meanwhile; only the last step of either job needs a moment
-between two turns. An error ends the member, as one in a turn does.
+serves. Turns, and so heartbeats and answers, go on meanwhile; only the last step of either job, and each piece of
+the log that is forgotten then, needs a moment between two turns. An error ends the member, as one in a turn does.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from store.raft.replica import Replica
 from store.raft.snapshot import SnapshotStore
 from store.raft.turns import Turns
 
+REMOVAL_PAUSE_S = 0.05
+"""Between two parts: a file system that tells its disk of each (`discard`) syncs nothing else in that time."""
+
+_NO_MORE = object()
 _log = logs.get("store.raft")
 
 
@@ -83,7 +87,7 @@ class Background:
             writer.abort()
             raise
         await self._turns.between(lambda: self._replica.snapshot_taken(meta))
-        await loop.run_in_executor(None, self._replica.compaction.clean_up)
+        await self._clean_up()
         _log.info("took a snapshot", index=meta.index, term=meta.term)
 
     async def _install(self) -> None:
@@ -94,4 +98,14 @@ class Background:
         for _ in self._replica.installer.load():
             await asyncio.sleep(0)
         await self._turns.between(self._replica.install_received)
-        await loop.run_in_executor(None, self._replica.compaction.clean_up)
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        """Of what the newest snapshot makes superfluous."""
+        compaction = self._replica.compaction
+        pieces = compaction.forgetting()
+        while await self._turns.between(lambda: next(pieces, _NO_MORE)) is not _NO_MORE:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        loop, pieces = asyncio.get_running_loop(), compaction.removing()
+        while await loop.run_in_executor(None, next, pieces, _NO_MORE) is not _NO_MORE:  # noqa: ASYNC110
+            await asyncio.sleep(REMOVAL_PAUSE_S)

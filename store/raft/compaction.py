@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from store.raft.config import RaftConfig
@@ -10,14 +11,14 @@ from store.raft.log import FIRST
 from store.raft.membership import Membership
 from store.raft.snapshot import SnapshotMeta
 from store.raft.storage import Storage
-from store.raft.wal import Entry
 
 CHEAP_SNAPSHOT_BYTES = 16 * 1024 * 1024
 LOG_PER_SNAPSHOT = 4
 """A snapshot larger than that is due when a quarter of what it exceeds it by has been written to the log."""
 
 FREED_AT_ONCE = 64
-"""Entries; between two such parts others run."""
+LOOKED_AT_ONCE = 512
+"""Entries; between two such parts others run. Most have not been touched for so long that each is a cache miss."""
 
 
 class Compaction:
@@ -31,7 +32,6 @@ class Compaction:
         self._log_bytes_at_snapshot = 0
         self._newest: Path | None = None
         self._obsolete: list[Path] = []  # segments of the log
-        self._forgotten: list[Entry] = []
 
     def due(self, applied: int) -> bool:
         """After so many entries or bytes of log; later when the last one was large, so that writing snapshots stays
@@ -81,33 +81,50 @@ class Compaction:
         return None if self._wanted else (meta, self._snapshots.open(path))
 
     def taken(self, meta: SnapshotMeta) -> None:
-        """The file is in place: the log before it may go, but for what a slow follower may still want."""
-        if meta.index <= self.snapshot_index:
-            return  # a newer one came from the leader meanwhile
-        self.snapshot_index = meta.index
-        keep_bytes = self._config.limits.snapshot_wal_bytes // 2
-        base = self._log.catch_up_base(meta.index, self._config.catch_up_entries, keep_bytes)
-        self._forgotten += self._log.compact(base)
-        self._leave(meta, base)
+        """The file is in place: the log before it may go."""
+        if meta.index > self.snapshot_index:  # no newer one came from the leader meanwhile
+            self._is_newest(meta)
 
     def installed(self, meta: SnapshotMeta) -> None:
         """The leader's snapshot took the place of state and log."""
-        self.snapshot_index = meta.index
         self._log.sync()
-        self._leave(meta, meta.index)
+        self._is_newest(meta)
 
-    def _leave(self, meta: SnapshotMeta, base: int) -> None:
+    def _is_newest(self, meta: SnapshotMeta) -> None:
+        self.snapshot_index = meta.index
         self._wanted = False
         self._newest = self._snapshots.path(meta.index, meta.term)
+
+    def forgetting(self) -> Iterator[None]:
+        """Part with the entries that the newest snapshot stands for, some at each `next`, which must be between two
+        turns: to free hundreds of megabytes takes a while."""
+        while self._log.replaced:
+            del self._log.replaced[-FREED_AT_ONCE:]
+            yield
+        base = yield from self._catch_up_base()
+        while self._log.base_index < base:
+            self._log.compact(min(self._log.base_index + FREED_AT_ONCE, base))
+            yield
         self._obsolete += self._log.wal.detach(base)
 
-    def clean_up(self) -> None:
-        """Remove the files and entries that nothing needs any more. May run in a thread (to remove a large file, or
-        to free hundreds of megabytes, takes a while), as long as no snapshot is written or installed meanwhile.
-        Raises DiskFailed."""
-        while self._forgotten:
-            del self._forgotten[-FREED_AT_ONCE:]
-        obsolete, self._obsolete = self._obsolete, []
-        self._log.wal.remove(obsolete)
+    def _catch_up_base(self) -> Generator[None, None, int]:
+        """Where to compact to, so that a slow follower finds what it may still want."""
+        base, size_bytes = self.snapshot_index, self._config.limits.snapshot_wal_bytes // 2
+        while base > self._log.base_index and self.snapshot_index - base < self._config.catch_up_entries:
+            size_bytes -= len(self._log.entry(base)[0])
+            if size_bytes < 0:
+                break
+            base -= 1
+            if base % LOOKED_AT_ONCE == 0:
+                yield
+        return base
+
+    def removing(self) -> Iterator[None]:
+        """Remove the files that nothing needs any more, a part at each `next`: much at once would hold up every
+        sync on the disk. May run in a thread, as long as no snapshot is written or installed meanwhile. Raises
+        DiskFailed."""
+        while self._obsolete:
+            self._log.wal.remove([self._obsolete.pop(0)])
+            yield
         if self._newest is not None:
-            self._snapshots.prune(self._newest)
+            yield from self._snapshots.pruning(self._newest)

@@ -49,7 +49,7 @@ class Limits:
     snapshot_chunk_bytes: int = 256 * KIB
     snapshot_window: int = 8
     """Chunks of a snapshot on the way to one follower."""
-    snapshot_bytes_per_s: int = 32 * MIB
+    snapshot_bytes_per_s: int = 16 * MIB
     """How fast a snapshot is written to this member's own disk while the log does not ask for more: the log's syncs
     want that disk too, and the requests the processor."""
     segment_bytes: int = 16 * MIB

@@ -58,11 +58,18 @@ class Disk(Protocol):
     def sync_dir(self, path: Path) -> None: ...
 
 
+BULK_BYTES = 1024 * 1024
+"""What is synced in such portions is a stream that nobody reads soon. The system need not keep it in memory, and
+its next portion goes into the pages that the last one left, which are in the processor's caches: to copy it takes
+a fraction of the time."""
+
+
 class OsFile:
-    __slots__ = ("_descriptor",)
+    __slots__ = ("_descriptor", "_unsynced_bytes")
 
     def __init__(self, path: Path, flags: int) -> None:
         self._descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._unsynced_bytes = 0
 
     def reserve(self, size_bytes: int) -> None:
         try:
@@ -75,9 +82,13 @@ class OsFile:
         written = os.write(self._descriptor, data)
         while written < len(data):
             written += os.write(self._descriptor, memoryview(data)[written:])
+        self._unsynced_bytes += written
 
     def sync(self) -> None:
         os.fdatasync(self._descriptor)
+        if self._unsynced_bytes >= BULK_BYTES:
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._unsynced_bytes = 0
 
     def close(self) -> None:
         os.close(self._descriptor)

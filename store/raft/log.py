@@ -25,6 +25,9 @@ class RaftLog:
         self.appended_bytes = 0  # since the process began; the snapshot's trigger
         self.synced_index = self.last_index  # what a crash cannot take
         self.promised = False  # the hard state changed and is not synced: nothing may be sent
+        self.replaced: list[
+            Entry
+        ] = []  # by a snapshot; to free them takes a while, so that is left to `Compaction`
 
     @property
     def base_index(self) -> int:
@@ -71,21 +74,17 @@ class RaftLog:
     def reset(self, index: int, term: int) -> None:
         """Become the log that begins after an installed snapshot."""
         assert index >= self.commit, f"snapshot {index} is older than commit {self.commit}"
-        self.entries = [(b"", index, term)]
+        self.replaced, self.entries = self.entries, [(b"", index, term)]
         self.commit = index
         self.synced_index = min(self.synced_index, index)
         self.wal.reset(index, term)
 
-    def compact(self, index: int) -> list[Entry]:
-        """Forget the entries up to and including `index`, whose term stays known. They are handed out: to free them
-        takes a while."""
+    def compact(self, index: int) -> None:
+        """Forget the entries up to and including `index`, whose term stays known."""
         offset = index - self.base_index
-        if offset <= 0:
-            return []
-        assert index <= self.commit, f"entry {index} is not committed"
-        forgotten = self.entries[: offset + 1]
-        self.entries[: offset + 1] = [(b"", index, self.entries[offset][2])]
-        return forgotten
+        if offset > 0:
+            assert index <= self.commit, f"entry {index} is not committed"
+            self.entries[: offset + 1] = [(b"", index, self.entries[offset][2])]
 
     def set_commit(self, index: int) -> None:
         if index > self.commit:
@@ -113,13 +112,3 @@ class RaftLog:
         self.wal.sync()
         self.synced_index = self.last_index
         self.promised = False
-
-    def catch_up_base(self, index: int, entries: int, size_bytes: int) -> int:
-        """Where to compact to, if `entries` or `size_bytes` are to be kept behind a snapshot at `index`."""
-        base = index
-        while base > self.base_index and index - base < entries:
-            size_bytes -= len(self.entry(base)[0])
-            if size_bytes < 0:
-                break
-            base -= 1
-        return base

@@ -136,20 +136,22 @@ class SnapshotStore:
     def remove(self, path: Path) -> None:
         self._disk.remove(path)
 
-    def prune(self, keep: Path) -> None:
-        """`keep` is the newest: remove every other that nobody reads. Takes its time; may run in a thread."""
+    def pruning(self, keep: Path) -> Iterator[None]:
+        """`keep` is the newest: remove every other that nobody reads, a part at each `next`. May run in a
+        thread."""
         self._size_bytes = self._disk.size(keep)
         for name in self._disk.list(self._directory):
             path = self._directory / name
             if name.endswith(SUFFIX) and name != keep.name and path not in self._readers:
-                self._remove_in_parts(path)
+                yield from self._remove_in_parts(path)
 
-    def _remove_in_parts(self, path: Path) -> None:
+    def _remove_in_parts(self, path: Path) -> Iterator[None]:
         size_bytes = self._disk.size(path)
         if size_bytes > CUT_BYTES:
             path = _renamed(self._disk, path, path.with_suffix(WRITING_SUFFIX))
             for left in range(size_bytes - CUT_BYTES, 0, -CUT_BYTES):
                 self._disk.truncate(path, left)
+                yield
         self._disk.remove(path)
 
 

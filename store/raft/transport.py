@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import msgpack
 
 from store.component import logs
+from store.component.data_protocol import DataProtocol
 from store.raft.codec import LENGTH, PROTOCOL_VERSION, FrameReader, Message, decode, encode
 from store.raft.errors import ProtocolError
 from store.raft.interface import Member
@@ -84,7 +85,7 @@ class PartitionFaults:
         self.dropped_from.clear()
 
 
-class _Link(asyncio.Protocol):
+class _Link(DataProtocol):
     """One connection; the peer is a stranger until it has greeted."""
 
     def __init__(self, owner: PeerTransport) -> None:

@@ -23,6 +23,7 @@ from store.api.grpc.watch import watch
 from store.api.http1 import Server
 from store.api.methods import Row
 from store.api.service import StoreService
+from store.component.data_protocol import DataProtocol
 
 ALPN_PROTOCOLS = ("http/1.1", "h2")
 
@@ -95,7 +96,7 @@ class Door(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)
         tls = transport.get_extra_info("ssl_object")
         speaks_http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
-        protocol: asyncio.Protocol = self._server.protocol()
+        protocol: DataProtocol = self._server.protocol()
         if speaks_http2:
             protocol = GrpcConnection(self._server, self._methods.by_path, _common_name(transport))
         transport.set_protocol(protocol)

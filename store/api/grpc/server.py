@@ -29,6 +29,7 @@ from store.api.grpc.header_block import Head, refusal
 from store.api.grpc.keepalive import PingPolicy
 from store.api.http1 import Server
 from store.component import logs
+from store.component.data_protocol import DataProtocol
 from store.mvcc.errors import Code, RequestError
 
 QUEUE_BYTES = 64 * 1024 * 1024  # answers waiting in one connection; beyond it new calls are refused
@@ -51,7 +52,7 @@ class Internal(RequestError):
     message = "internal error"
 
 
-class GrpcConnection(asyncio.Protocol):
+class GrpcConnection(DataProtocol):
     def __init__(self, server: Server, methods: Mapping[bytes, Method], peer_name: str = "") -> None:
         self._server = server
         self._methods = methods
@@ -66,7 +67,7 @@ class GrpcConnection(asyncio.Protocol):
         self._pings = PingPolicy(server.keepalive_min_time_s)
         self.peer_name = peer_name  # the common name of the client's certificate
 
-    # -- asyncio.Protocol --
+    # -- DataProtocol --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it

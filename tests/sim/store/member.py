@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,7 @@ class SimMember:
         self._lease_at = self.clock() + LEASE_LOOK_S
         self._loading: Iterator[None] | None = None
         self._writing: tuple[SnapshotMeta, SnapshotWriter, Iterator[bytes]] | None = None
+        self._cleaning: Iterator[None] | None = None
         self.cluster.invariants.booted(self)
         self.replica.on_members = lambda _: self.cluster.members_changed(self)
         self.cluster.members_changed(self)
@@ -225,7 +227,7 @@ class SimMember:
             for command in self.keeper.due(self.machine.leases):
                 self._propose(command, lambda result, error: None)
         replica = self.replica
-        if self._writing is not None:
+        if self._writing is not None or self._cleaning is not None:
             return  # one job at a time, as `Background` has it
         if replica.installer.received is not None:
             self._load_piece()
@@ -233,7 +235,7 @@ class SimMember:
             meta = replica.snapshot_meta()
             view = self.machine.snapshot()
             self._writing = meta, self.storage.snapshots.write(meta), iter(view.chunks())
-            self.world.after(0.002, self._write_snapshot, self.boots)
+            self.world.after(0.002, self._go_on, self.boots)
 
     def _load_piece(self) -> None:
         """What the leader sent is loaded a piece at a time, while turns go on."""
@@ -248,16 +250,24 @@ class SimMember:
             self._loading = None
             self.replica.install_received()
             self.cluster.invariants.installed(self)
-            self.replica.compaction.clean_up()
+            self._clean_up()
         self._wake()
 
-    def _write_snapshot(self, boot: int) -> None:
-        if boot != self.boots or not self.alive or self._writing is None:
+    def _clean_up(self) -> None:
+        compaction = self.replica.compaction
+        self._cleaning = chain(compaction.forgetting(), compaction.removing())
+        self.world.after(0.002, self._go_on, self.boots)
+
+    def _go_on(self, boot: int) -> None:
+        """With a snapshot that is being written or the remains of the one before, between two turns."""
+        if boot != self.boots or not self.alive:
             return
         if self._syncing or self.paused:
-            self.world.after(0.002, self._write_snapshot, boot)
-            return
-        self._guard(self._write_piece)
+            self.world.after(0.002, self._go_on, boot)
+        elif self._writing is not None:
+            self._guard(self._write_piece)
+        elif self._cleaning is not None:
+            self._guard(self._clean_piece)
 
     def _write_piece(self) -> None:
         assert self._writing is not None
@@ -265,12 +275,21 @@ class SimMember:
         chunk = next(chunks, None)
         if chunk is not None:
             writer.write(chunk)
-            self.world.after(0.002, self._write_snapshot, self.boots)
+            self.world.after(0.002, self._go_on, self.boots)
             return
         self._writing = None
         writer.finish()
         self.replica.snapshot_taken(meta)
-        self.replica.compaction.clean_up()
+        self._clean_up()
+
+    def _clean_piece(self) -> None:
+        assert self._cleaning is not None
+        try:
+            next(self._cleaning)
+        except StopIteration:
+            self._cleaning = None
+        else:
+            self.world.after(0.002, self._go_on, self.boots)
 
     def _guard(self, work: Callable[[], None]) -> None:
         """A disk that fails ends the member; so does an error of any other kind, which is a defect."""

@@ -92,18 +92,25 @@ class SimulatedMember:
             replica.installer.received[0].finish()
             deque(replica.installer.load(), maxlen=0)
             replica.install_received()
-            replica.compaction.clean_up()
+            self._clean_up()
         if replica.snapshot_due:
             self.take_snapshot()
 
     def take_snapshot(self) -> None:
+        self.write_snapshot()
+        self._clean_up()
+
+    def write_snapshot(self) -> None:
         meta = self.replica.snapshot_meta()
         writer = self.storage.snapshots.write(meta)
         for chunk in self.machine.snapshot().chunks():
             writer.write(chunk)
         writer.finish()
         self.replica.snapshot_taken(meta)
-        self.replica.compaction.clean_up()
+
+    def _clean_up(self) -> None:
+        deque(self.replica.compaction.forgetting(), maxlen=0)
+        deque(self.replica.compaction.removing(), maxlen=0)
 
     def propose(self, command: bytes, timeout_s: float = 60.0) -> Outcome:
         outcome = Outcome()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from store.raft.compaction import CHEAP_SNAPSHOT_BYTES, LOG_PER_SNAPSHOT, Compaction
+from store.raft.compaction import CHEAP_SNAPSHOT_BYTES, FREED_AT_ONCE, LOG_PER_SNAPSHOT, Compaction
 from store.raft.config import Limits
+from tests.store.raft.simulated import SimulatedCluster, small
 
 MIB = 1024 * 1024
 LIMITS = Limits(snapshot_wal_bytes=64 * MIB)
@@ -59,3 +62,24 @@ def test_due(size_bytes: int, log_bytes: int, applied: int, due: bool) -> None:
 )
 def test_hurries(size_bytes: int, log_bytes: int, done_bytes: int, hurries: bool) -> None:
     assert compaction(size_bytes, log_bytes).hurries(done_bytes) == hurries
+
+
+def test_the_log_is_forgotten_and_its_files_removed_a_piece_at_a_time() -> None:
+    cluster = SimulatedCluster("A", snapshot_count=10_000, catch_up_entries=5, limits=small())
+    a = cluster.elect("A")
+    for number in range(300):
+        a.propose(b"%d" % number + bytes(100))
+        cluster.run(0.01)
+    a.write_snapshot()
+    log, compaction = a.core.log, a.replica.compaction
+    first, steps = log.base_index, []
+    for _ in compaction.forgetting():
+        steps.append(log.base_index)
+    assert log.base_index == compaction.snapshot_index - 5
+    assert log.term_at(log.base_index) is not None
+    moved = [after - before for before, after in pairwise([first, *steps])]
+    assert max(moved) == FREED_AT_ONCE
+    files = [len(a.disk.list(Path("/A/member/wal")))]
+    for _ in compaction.removing():
+        files.append(len(a.disk.list(Path("/A/member/wal"))))
+    assert [before - after for before, after in pairwise(files)] == [1] * (files[0] - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -91,11 +92,11 @@ def test_what_is_being_read_stays_until_it_is_read_through() -> None:
     whole, first, second = disk.size(old), store.open(old), store.open(old)
     write(disk, NEWER)
     for reader in (first, second):
-        store.prune(store.path(NEWER.index, NEWER.term))
+        deque(store.pruning(store.path(NEWER.index, NEWER.term)), maxlen=0)
         assert len(reader.read(whole + 1)) == whole
         reader.close()
         reader.close()
-    store.prune(store.path(NEWER.index, NEWER.term))
+    deque(store.pruning(store.path(NEWER.index, NEWER.term)), maxlen=0)
     assert disk.list(DIRECTORY) == [store.path(NEWER.index, NEWER.term).name]
 
 
@@ -113,7 +114,7 @@ def test_a_large_file_goes_in_parts_and_is_no_snapshot_meanwhile(monkeypatch: py
     assert newest is not None
     first = disk.operations
     disk.before = lambda number, name: names.append(name)
-    store.prune(newest)
+    deque(store.pruning(newest), maxlen=0)
     assert names == ["rename", "sync_dir", *["truncate"] * 5, "remove"]
     assert disk.list(DIRECTORY) == [newest.name]
     for step in range(first + 1, disk.operations + 1):
@@ -125,7 +126,7 @@ def test_a_large_file_goes_in_parts_and_is_no_snapshot_meanwhile(monkeypatch: py
 
         disk.before = fail
         with pytest.raises(PowerLoss):
-            store.prune(newest)
+            deque(store.pruning(newest), maxlen=0)
         disk.crash()
         again = SnapshotStore(disk, DIRECTORY)
         for name in disk.list(DIRECTORY):
