@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import random
 import signal
 from collections import defaultdict
@@ -22,6 +23,7 @@ from tests.chaos.load import PREFIX, Watcher, Worker
 from tests.sim.linearizability import check, give_hints
 
 SETTLE_TIMEOUT_S = 30.0
+TICK_S = 0.01
 FLAGS = ["--snapshot-count=2000"]
 
 
@@ -45,6 +47,7 @@ class Report:
     unanswered: int = 0
     changes: int = 0
     calm_per_s: float = 0.0  # operations per second between faults
+    late_s: float = 0.0  # the load's own loop, at most: so much of what follows is not the store's
     steps: int = 0
     episodes: list[Episode] = field(default_factory=list)
 
@@ -52,7 +55,8 @@ class Report:
         lines = [
             f"seed {self.seed}: {self.operations} operations in {self.seconds:.0f} s, {self.unanswered} without an "
             f"answer, {self.changes} changes, each seen once and in order by every watcher",
-            f"linearizable ({self.steps} steps of search); {self.calm_per_s:.0f} operations/s between faults",
+            f"linearizable ({self.steps} steps of search); {self.calm_per_s:.0f} operations/s between faults; "
+            f"the load itself was late by {self.late_s:.2f} s at most",
             f"{'fault':<20} {'times':>5} {'longest without an answer (s)':>30} {'median':>8}",
         ]
         by_fault: dict[str, list[float]] = defaultdict(list)
@@ -102,10 +106,11 @@ class Chaos:
             watchers = [Watcher(self._client(), start) for _ in range(3)]
             watching = [asyncio.create_task(each.run()) for each in watchers]
             working = [asyncio.create_task(each.run(stop)) for each in workers]
+            ticking = asyncio.create_task(self._tick(stop))
             began = loop.time()
             await self._strike_until(began + self._seconds)
             stop.set()
-            await asyncio.gather(*working)
+            await asyncio.gather(*working, ticking)
             self.report.seconds = loop.time() - began
             await self._judge(workers, watchers)
             for task in watching:
@@ -119,6 +124,7 @@ class Chaos:
             for client in self._clients:
                 await client.close()
             await cluster.stop()
+            gc.unfreeze()
 
     def _client(self) -> StoreClient:
         """One more client, that prefers another member than the one before."""
@@ -137,6 +143,14 @@ class Chaos:
             episode.ended = loop.time()
             self.report.episodes.append(episode)
             await asyncio.sleep(self._rest_s)
+            gc.freeze()  # millions of operations, or to look for cycles among them stops the load for seconds
+
+    async def _tick(self, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            due = loop.time() + TICK_S
+            await asyncio.sleep(TICK_S)
+            self.report.late_s = max(self.report.late_s, loop.time() - due)
 
     # Faults; each ends healed
 
