@@ -1,8 +1,8 @@
 """How long requests wait while a member writes a snapshot of a state of 1 GiB in the background.
 
 The state is filled; then, while no snapshot is being written, it is overwritten at a moderate rate until every
-member has taken another one. Meanwhile each member is asked, every few milliseconds, for a put, a linearizable and
-a serializable range; how long they took is listed apart for the time in which that member's snapshot was written.
+member has taken another one. Meanwhile each member is asked, forty times a second, for a put, a linearizable and a
+serializable range; how long they took is listed apart for the time in which that member's snapshot was written.
 
 Beside it is listed how late a process that only sleeps gets a processor, and how late this one's own loop is: so
 much of a wait is the machine's, or the measurement's. A request during which this loop was late is not counted.

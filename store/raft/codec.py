@@ -22,7 +22,7 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 """Holds the largest entry: a batch of commands, or one command of the largest size."""
 
 LENGTH = struct.Struct("<I")
-_pack = msgspec.msgpack.Encoder().encode  # msgpack's own takes room for 256 KiB at every call
+pack = msgspec.msgpack.Encoder().encode  # msgpack's own takes room for 256 KiB at every call
 _MAX_INTEGER = 2**64
 
 Message = dict[str, Any]
@@ -136,7 +136,7 @@ _FIELDS = {name: tuple(field for field, _ in fields) for name, fields in _TABLE}
 def encode(message: Message) -> bytes:
     """One frame, its length in front."""
     kind = message["type"]
-    body = _pack([_NUMBERS[kind], *(message[field] for field in _FIELDS[kind])])
+    body = pack([_NUMBERS[kind], *(message[field] for field in _FIELDS[kind])])
     assert len(body) <= MAX_FRAME_BYTES, f"a {kind} of {len(body)} bytes"
     return LENGTH.pack(len(body)) + body
 

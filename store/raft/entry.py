@@ -11,11 +11,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import msgpack
-import msgspec
 
+from store.raft.codec import pack
 from store.raft.membership import Change
-
-_pack = msgspec.msgpack.Encoder().encode  # msgpack's own takes room for 256 KiB at every call
 
 
 class Kind(IntEnum):
@@ -33,7 +31,7 @@ class Group(NamedTuple):
 
 
 def pack_commands(groups: Sequence[Group]) -> bytes:
-    return bytes([Kind.COMMANDS]) + _pack(groups)
+    return bytes([Kind.COMMANDS]) + pack(groups)
 
 
 def unpack_commands(data: bytes) -> list[Group]:
